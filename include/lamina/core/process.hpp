@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace lamina {
+
+/// This host's name.
+std::string host_name();
+
+/// This process's id.
+int process_id();
+
+/// Resident memory of this process now, in MiB (/proc/self/statm).
+double resident_mib();
+
+/// The most this process has had resident, in MiB (VmHWM).
+double peak_resident_mib();
+
+/// Processors that this thread may run on (its affinity mask, not the machine's count).
+int usable_processors();
+
+}  // namespace lamina

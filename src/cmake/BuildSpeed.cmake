@@ -1,0 +1,27 @@
+# Compiler cache, fast linker, and the precompiled header that serves every unit which sees ATen.
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  # The sloppiness is what ccache asks for to cache units that use a precompiled header.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+    ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+    ${CCACHE})
+  add_compile_options($<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
+endif()
+
+find_program(MOLD mold)
+if(MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+if(LAMINA_SANITIZE)
+  add_compile_options(-fsanitize=${LAMINA_SANITIZE} -fno-omit-frame-pointer -g1)
+  add_link_options(-fsanitize=${LAMINA_SANITIZE})
+endif()
+
+# ATen's headers cost 10 s a unit; one precompiled copy serves all units of the targets that call this.
+function(lamina_use_aten_pch target)
+  if(TARGET lamina_aten_pch)
+    target_precompile_headers(${target} REUSE_FROM lamina_aten_pch)
+  endif()
+endfunction()

@@ -1,0 +1,1 @@
+// Owner of the precompiled header; see aten_pch.hpp.

@@ -1,0 +1,60 @@
+#include "lamina/core/process.hpp"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <array>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "lamina/core/error.hpp"
+#include "lamina/core/files.hpp"
+
+namespace lamina {
+namespace {
+
+constexpr double kBytesPerMib = 1 << 20;
+
+}  // namespace
+
+std::string host_name() {
+  std::array<char, 256> text{};
+  ::gethostname(text.data(), text.size() - 1);
+  return text.data();
+}
+
+int process_id() {
+  return ::getpid();
+}
+
+double resident_mib() {
+  std::ifstream statm("/proc/self/statm");
+  std::int64_t mapped_pages = 0;
+  std::int64_t resident_pages = 0;
+  if (!(statm >> mapped_pages >> resident_pages)) {
+    throw Error(ErrorKind::device, "expected page counts in /proc/self/statm, found none");
+  }
+  return static_cast<double>(resident_pages * ::sysconf(_SC_PAGESIZE)) / kBytesPerMib;
+}
+
+double peak_resident_mib() {
+  constexpr std::string_view kLabel = "VmHWM:";
+  std::istringstream status(read_file("/proc/self/status"));
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(kLabel))
+      return std::stod(line.substr(kLabel.size())) / 1024;  // the kernel prints KiB
+  }
+  throw Error(ErrorKind::device, "expected a line VmHWM in /proc/self/status, found none");
+}
+
+int usable_processors() {
+  cpu_set_t mask;
+  // The call refuses a mask smaller than the kernel's own, i.e. on machines of more than CPU_SETSIZE
+  // processors.
+  if (::sched_getaffinity(0, sizeof(mask), &mask) != 0)
+    return static_cast<int>(std::thread::hardware_concurrency());
+  return CPU_COUNT(&mask);
+}
+
+}  // namespace lamina
