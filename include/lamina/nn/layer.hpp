@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace lamina {
+
+/// Channels, height and width of a feature map; a vector of F features is {F, 1, 1}.
+struct FeatureShape {
+  std::int64_t channels = 0;
+  std::int64_t height = 1;
+  std::int64_t width = 1;
+  std::int64_t num_values() const { return channels * height * width; }
+  friend bool operator==(const FeatureShape&, const FeatureShape&) = default;
+};
+
+// The layers that networks are made of, as data. A square kernel; padding on every side.
+struct Conv {
+  std::int64_t out_channels;
+  std::int64_t kernel;
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;
+};
+struct BatchNorm {};  ///< per channel, eps 1e-5; running statistics with momentum 0.1
+struct Relu {};
+struct Linear {
+  std::int64_t out_features;
+};
+struct AdaptiveAvgPool {
+  std::int64_t side;  ///< of the output
+};
+struct Flatten {};  ///< {C, H, W} -> {C*H*W, 1, 1}
+
+/// A layer and its name within the part that holds it, e.g. "conv1" or "downsample.0". Layers without tensors
+/// need no name.
+struct LayerSpec {
+  using Op = std::variant<Conv, BatchNorm, Relu, Linear, AdaptiveAvgPool, Flatten>;
+  Op op;
+  std::string name{};
+};
+
+/// A layer applied to a shape: what comes out and what it costs.
+struct LayerCost {
+  FeatureShape out;
+  std::int64_t parameters = 0;
+  std::int64_t multiply_adds = 0;  ///< per sample, of convolutions and linear layers
+};
+/// @throws Error{config} if the layer cannot be applied to the shape.
+LayerCost cost(const LayerSpec& layer, const FeatureShape& in);
+
+/// Layers one after another.
+using ChainSpec = std::vector<LayerSpec>;
+LayerCost cost(const ChainSpec& chain, const FeatureShape& in);
+
+}  // namespace lamina

@@ -1,0 +1,92 @@
+#include "lamina/nn/chain.hpp"
+
+#include <ATen/ATen.h>
+
+namespace lamina {
+namespace {
+
+constexpr double norm_eps = 1e-5;
+constexpr double norm_momentum = 0.1;
+
+using Forward = std::function<at::Tensor(const at::Tensor& x, Mode mode)>;
+
+// Builds one layer: enters its tensors under its name, and returns what it computes.
+struct LayerBuilder {
+  const FeatureShape& in;
+  const std::string name;  // full, without the tensor's own suffix
+  const Initializer& init;
+  std::vector<NamedTensor>& tensors;
+
+  at::Tensor enter(const char* suffix, const at::Tensor& value, bool trained = true) const {
+    tensors.push_back({name + suffix, value, trained});
+    return value;
+  }
+
+  Forward operator()(const Conv& conv) const {
+    const at::Tensor weight = enter(
+        ".weight", init.conv_weight(name + ".weight", conv.out_channels, in.channels, conv.kernel));
+    return [weight, conv](const at::Tensor& x, Mode) {
+      return at::conv2d(x, weight, {}, {conv.stride, conv.stride}, {conv.padding, conv.padding});
+    };
+  }
+
+  Forward operator()(const BatchNorm&) const {
+    const at::Tensor weight = enter(".weight", init.constant(in.channels, 1.0));
+    const at::Tensor bias = enter(".bias", init.constant(in.channels, 0.0));
+    const at::Tensor mean = enter(".running_mean", init.buffer(in.channels, 0.0), false);
+    const at::Tensor variance = enter(".running_var", init.buffer(in.channels, 1.0), false);
+    const at::Tensor batches = enter(".num_batches_tracked", init.counter(), false);
+    return [=](const at::Tensor& x, Mode mode) {
+      const bool training = mode == Mode::train;
+      if (training) batches.add_(1);
+      return at::batch_norm(x, weight, bias, mean, variance, training, norm_momentum, norm_eps, true);
+    };
+  }
+
+  // In place: what stands before it (a norm, a convolution, a linear layer, a sum) does not need its own output
+  // for the backward pass, so a feature map less is kept.
+  Forward operator()(const Relu&) const {
+    return [](const at::Tensor& x, Mode) { return at::relu_(const_cast<at::Tensor&>(x)); };
+  }
+
+  Forward operator()(const Linear& linear) const {
+    const std::int64_t fan_in = in.num_values();
+    const at::Tensor weight =
+        enter(".weight", init.linear_weight(name + ".weight", linear.out_features, fan_in));
+    const at::Tensor bias = enter(".bias", init.linear_bias(name + ".bias", linear.out_features, fan_in));
+    return [weight, bias](const at::Tensor& x, Mode) { return at::linear(x, weight, bias); };
+  }
+
+  Forward operator()(const AdaptiveAvgPool& pool) const {
+    return [pool](const at::Tensor& x, Mode) { return at::adaptive_avg_pool2d(x, {pool.side, pool.side}); };
+  }
+
+  Forward operator()(const Flatten&) const {
+    return [](const at::Tensor& x, Mode) { return x.flatten(1); };
+  }
+};
+
+}  // namespace
+
+Chain::Chain(const ChainSpec& spec, const FeatureShape& in, const std::string& prefix, const Initializer& init) {
+  FeatureShape shape = in;
+  for (const LayerSpec& layer : spec) {
+    layers_.push_back(std::visit(LayerBuilder{shape, prefix + layer.name, init, tensors_}, layer.op));
+    shape = cost(layer, shape).out;
+  }
+}
+
+at::Tensor Chain::forward(const at::Tensor& x, Mode mode) const {
+  at::Tensor y = x;
+  for (const auto& layer : layers_) y = layer(y, mode);
+  return y;
+}
+
+std::vector<at::Tensor> trained(const std::vector<NamedTensor>& tensors) {
+  std::vector<at::Tensor> parameters;
+  for (const NamedTensor& entry : tensors)
+    if (entry.trained) parameters.push_back(entry.tensor);
+  return parameters;
+}
+
+}  // namespace lamina

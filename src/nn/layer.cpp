@@ -1,0 +1,46 @@
+#include "lamina/nn/layer.hpp"
+
+#include <fmt/format.h>
+
+#include "lamina/core/error.hpp"
+
+namespace lamina {
+namespace {
+
+struct Costing {
+  FeatureShape in;
+
+  LayerCost operator()(const Conv& conv) const {
+    const auto side = [&](std::int64_t n) { return (n + 2 * conv.padding - conv.kernel) / conv.stride + 1; };
+    if (in.height + 2 * conv.padding < conv.kernel || in.width + 2 * conv.padding < conv.kernel)
+      throw Error(ErrorKind::config,
+                  fmt::format("a {0}x{0} convolution needs a feature map at least that large, found {1}x{2}",
+                              conv.kernel, in.height, in.width));
+    const FeatureShape out{conv.out_channels, side(in.height), side(in.width)};
+    const std::int64_t weights = conv.out_channels * in.channels * conv.kernel * conv.kernel;
+    return {out, weights, weights * out.height * out.width};
+  }
+  LayerCost operator()(const BatchNorm&) const { return {in, 2 * in.channels, 0}; }
+  LayerCost operator()(const Relu&) const { return {in}; }
+  LayerCost operator()(const Linear& linear) const {
+    const std::int64_t weights = linear.out_features * in.num_values();
+    return {{linear.out_features}, weights + linear.out_features, weights};
+  }
+  LayerCost operator()(const AdaptiveAvgPool& pool) const { return {{in.channels, pool.side, pool.side}}; }
+  LayerCost operator()(const Flatten&) const { return {{in.num_values()}}; }
+};
+
+}  // namespace
+
+LayerCost cost(const LayerSpec& layer, const FeatureShape& in) { return std::visit(Costing{in}, layer.op); }
+
+LayerCost cost(const ChainSpec& chain, const FeatureShape& in) {
+  LayerCost total{in};
+  for (const LayerSpec& layer : chain) {
+    const LayerCost one = cost(layer, total.out);
+    total = {one.out, total.parameters + one.parameters, total.multiply_adds + one.multiply_adds};
+  }
+  return total;
+}
+
+}  // namespace lamina
