@@ -1,0 +1,28 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "lamina/comm/transport.hpp"
+
+namespace lamina {
+
+/// How an MPI launcher started this process, read from the environment without touching MPI.
+struct MpiLaunch {
+  int rank = 0;
+  int size = 1;
+  bool launched = false;  ///< false: started plainly
+};
+MpiLaunch mpi_launch();
+
+/// The transport between the processes of an MPI job. Every MPI call, MPI_Init and MPI_Finalize included, is
+/// made by one thread that this object owns; it sleeps between polls, since Open MPI would spin.
+///
+/// abort()  ends the whole job by MPI_Abort with the exit code, after this process has spoken.
+/// @throws Error{device} if Lamina was built without MPI, or MPI cannot start.
+std::unique_ptr<Transport> make_mpi_transport();
+
+/// The MPI library's version line, or "none".
+std::string mpi_version();
+
+}  // namespace lamina

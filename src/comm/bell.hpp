@@ -1,0 +1,47 @@
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "lamina/core/clock.hpp"
+
+namespace lamina {
+
+/// The lock and the signal behind everything that a transport lets its callers wait for, and the reason why
+/// it was aborted. In-process workers share one bell; a process under MPI has its own.
+class Bell {
+ public:
+  using Lock = std::unique_lock<std::mutex>;
+
+  Lock lock() { return Lock(mutex_); }
+
+  /// Tells all waiters to look again.
+  void ring() { changed_.notify_all(); }
+
+  /// Waits until `ready()`, which is called under the lock, or until `limit` is over: then returns false.
+  /// @throws Error{peer_lost} if it is not ready and the transport is aborted.
+  template <class Ready>
+  bool wait(Lock& held, Seconds limit, Ready ready) {
+    // A day is endless here, and does not overflow the clock as an infinite limit would.
+    const Seconds bounded = limit < Seconds(86400) ? limit : Seconds(86400);
+    changed_.wait_for(held, bounded, [&] { return ready() || aborted_; });
+    const bool is_ready = ready();
+    if (!is_ready) require_running(held);
+    return is_ready;
+  }
+
+  /// Makes every wait fail from now on. The first reason stays.
+  void abort(const std::string& reason);
+
+  /// @throws Error{peer_lost} with the reason, once aborted.
+  void require_running(const Lock& held) const;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<std::string> aborted_;
+};
+
+}  // namespace lamina

@@ -1,0 +1,130 @@
+#include "lamina/comm/inprocess.hpp"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <deque>
+#include <optional>
+#include <utility>
+
+#include "comm/bell.hpp"
+#include "comm/lane_check.hpp"
+#include "comm/ticket.hpp"
+#include "lamina/core/error.hpp"
+
+namespace lamina {
+
+namespace {
+
+struct Parcel {
+  std::shared_ptr<Ticket> sender;
+  Message message;
+};
+
+// A lane between two threads: messages wait for a receive, or a receive waits for a message, never both.
+struct Shelf {
+  std::deque<Parcel> sent;
+  std::shared_ptr<Ticket> receiver;
+};
+
+// One round of all_gather. Who was late still finds its round's texts after the next round has begun.
+struct Round {
+  explicit Round(int num_workers) : texts(static_cast<std::size_t>(num_workers)) {}
+  std::vector<std::string> texts;
+  int num_missing = static_cast<int>(texts.size());
+};
+
+// What the workers' transports share. All members are guarded by the bell, which does not change.
+struct Room {
+  explicit Room(int workers) : num_workers(workers), round(std::make_shared<Round>(workers)) {}
+
+  const int num_workers;
+  const std::shared_ptr<Bell> bell = std::make_shared<Bell>();
+  std::optional<std::pair<int, std::string>> first_opened;  // by whom, and its lanes
+  std::vector<Shelf> shelves;
+  std::shared_ptr<Round> round;
+};
+
+class InprocessTransport final : public Transport {
+ public:
+  InprocessTransport(std::shared_ptr<Room> room, int worker)
+      : room_(std::move(room)), worker_(worker), book_(room_->bell, worker, room_->num_workers) {}
+
+  int worker() const override { return worker_; }
+  int num_workers() const override { return room_->num_workers; }
+
+  void open(const std::vector<LaneSpec>& lanes) override {
+    book_.open(lanes);
+    const Bell::Lock held = room_->bell->lock();
+    if (!room_->first_opened) {
+      room_->first_opened.emplace(worker_, book_.text());
+      room_->shelves.resize(lanes.size());
+    }
+    const auto& [other_worker, theirs] = *room_->first_opened;
+    book_.require_same(other_worker, theirs);
+  }
+
+  std::unique_ptr<SendHandle> send(int lane, Message message) override {
+    std::shared_ptr<Ticket> ticket = book_.begin_send(lane, message);
+    const Bell::Lock held = room_->bell->lock();
+    Shelf& shelf = room_->shelves[static_cast<std::size_t>(lane)];
+    if (shelf.receiver) {
+      ticket->complete(held);
+      std::exchange(shelf.receiver, nullptr)->complete(held, std::move(message));
+    } else {
+      shelf.sent.push_back({ticket, std::move(message)});
+    }
+    return send_handle(std::move(ticket));
+  }
+
+  std::unique_ptr<ReceiveHandle> receive(int lane) override {
+    std::shared_ptr<Ticket> ticket = book_.begin_receive(lane);
+    const Bell::Lock held = room_->bell->lock();
+    Shelf& shelf = room_->shelves[static_cast<std::size_t>(lane)];
+    if (shelf.sent.empty()) {
+      shelf.receiver = ticket;
+    } else {
+      shelf.sent.front().sender->complete(held);
+      ticket->complete(held, std::move(shelf.sent.front().message));
+      shelf.sent.pop_front();
+    }
+    return receive_handle(std::move(ticket));
+  }
+
+  std::vector<std::string> all_gather(const std::string& text, Seconds limit) override {
+    Bell::Lock held = room_->bell->lock();
+    room_->bell->require_running(held);
+    const std::shared_ptr<Round> round = room_->round;
+    round->texts[static_cast<std::size_t>(worker_)] = text;
+    if (--round->num_missing == 0) {
+      room_->round = std::make_shared<Round>(room_->num_workers);
+      room_->bell->ring();
+    }
+    if (!room_->bell->wait(held, limit, [&] { return round->num_missing == 0; })) {
+      throw Error(ErrorKind::timeout,
+                  fmt::format("worker {} waited {} s to gather from {} workers, but {} are missing", worker_,
+                              limit.count(), room_->num_workers, round->num_missing));
+    }
+    return round->texts;
+  }
+
+  void abort(const std::string& reason, int) noexcept override { room_->bell->abort(reason); }
+
+ private:
+  const std::shared_ptr<Room> room_;
+  const int worker_;
+  LaneBook book_;
+};
+
+}  // namespace
+
+std::vector<std::unique_ptr<Transport>> make_inprocess_transports(int num_workers) {
+  const auto room = std::make_shared<Room>(num_workers);
+  std::vector<std::unique_ptr<Transport>> transports;
+  for (int worker = 0; worker < num_workers; ++worker) {
+    transports.push_back(std::make_unique<InprocessTransport>(room, worker));
+  }
+  return transports;
+}
+
+}  // namespace lamina

@@ -1,0 +1,200 @@
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <mpi.h>
+
+#include <cstring>
+#include <utility>
+
+#include "comm/bell.hpp"
+#include "comm/lane_check.hpp"
+#include "comm/mpi_progress.hpp"
+#include "comm/ticket.hpp"
+#include "lamina/comm/mpi.hpp"
+#include "lamina/core/error.hpp"
+
+namespace lamina {
+
+namespace {
+
+constexpr Seconds open_limit(600);
+
+// What goes over the wire in front of the tensors: the header's size, each tensor's sample count, the header.
+// MPI requires equal types at both ends only, so native integers do.
+using WireInt = std::int64_t;
+
+std::size_t frame_bytes(std::size_t num_tensors, std::size_t header_size) {
+  return (1 + num_tensors) * sizeof(WireInt) + header_size;
+}
+
+std::string pack_frame(const Message& message) {
+  std::vector<WireInt> counts{static_cast<WireInt>(message.header.size())};
+  for (const at::Tensor& tensor : message.tensors) counts.push_back(tensor.size(0));
+  std::string frame(reinterpret_cast<const char*>(counts.data()), counts.size() * sizeof(WireInt));
+  return frame += message.header;
+}
+
+// `buffers` are at their largest; the message gets the samples that came.
+Message unpack_frame(const std::string& frame, const std::vector<at::Tensor>& buffers) {
+  std::vector<WireInt> counts(1 + buffers.size());
+  std::memcpy(counts.data(), frame.data(), counts.size() * sizeof(WireInt));
+  Message message{
+      .header = frame.substr(counts.size() * sizeof(WireInt), static_cast<std::size_t>(counts[0])),
+      .tensors = {}};
+  for (std::size_t i = 0; i < buffers.size(); ++i)
+    message.tensors.push_back(buffers[i].narrow(0, 0, counts[i + 1]));
+  return message;
+}
+
+struct Cargo {
+  std::string frame;
+  std::vector<at::Tensor> tensors;
+};
+
+struct Gather {
+  std::string text;
+  int text_bytes;
+  std::vector<int> sizes;
+  std::vector<int> starts{};
+  std::string joined{};
+  bool done = false;  // guarded by the bell
+};
+
+class MpiTransport final : public Transport {
+ public:
+  int worker() const override { return progress_.rank(); }
+  int num_workers() const override { return progress_.size(); }
+
+  void open(const std::vector<LaneSpec>& lanes) override {
+    book_.open(lanes);
+    const std::vector<std::string> texts = all_gather(book_.text(), open_limit);
+    for (int other = 0; other < num_workers(); ++other) {
+      book_.require_same(other, texts[static_cast<std::size_t>(other)]);
+    }
+  }
+
+  std::unique_ptr<SendHandle> send(int lane, Message message) override {
+    std::shared_ptr<Ticket> ticket = book_.begin_send(lane, message);
+    const auto outgoing = std::make_shared<const Cargo>(pack_frame(message), std::move(message.tensors));
+    const int to = book_.spec(lane).to;
+    progress_.post([this, lane, to, ticket, outgoing] { start_send(lane, to, ticket, outgoing); });
+    return send_handle(std::move(ticket));
+  }
+
+  std::unique_ptr<ReceiveHandle> receive(int lane) override {
+    std::shared_ptr<Ticket> ticket = book_.begin_receive(lane);
+    const LaneSpec& spec = book_.spec(lane);
+    const auto incoming = std::make_shared<Cargo>();
+    incoming->frame.resize(frame_bytes(spec.tensors.size(), spec.header_capacity));
+    for (const LaneTensor& tensor : spec.tensors) {
+      incoming->tensors.push_back(at::empty(tensor.sizes, at::dtype(tensor.dtype), tensor.format));
+    }
+    progress_.post(
+        [this, lane, from = spec.from, ticket, incoming] { start_receive(lane, from, ticket, incoming); });
+    return receive_handle(std::move(ticket));
+  }
+
+  std::vector<std::string> all_gather(const std::string& text, Seconds limit) override {
+    const std::size_t size = static_cast<std::size_t>(num_workers());
+    const auto gather = std::make_shared<Gather>(
+        Gather{.text = text, .text_bytes = static_cast<int>(text.size()), .sizes = std::vector<int>(size)});
+    Bell::Lock held = bell_->lock();
+    bell_->require_running(held);
+    progress_.post([this, gather] { start_gather(gather); });
+    if (!bell_->wait(held, limit, [&] { return gather->done; })) {
+      throw Error(ErrorKind::timeout, fmt::format("worker {} waited {} s to gather from {} workers", worker(),
+                                                  limit.count(), num_workers()));
+    }
+    std::vector<std::string> texts;
+    for (std::size_t i = 0; i < size; ++i) {
+      texts.push_back(gather->joined.substr(static_cast<std::size_t>(gather->starts[i]),
+                                            static_cast<std::size_t>(gather->sizes[i])));
+    }
+    return texts;
+  }
+
+  void abort(const std::string& reason, int exit_code) noexcept override {
+    bell_->abort(reason);
+    progress_.abort(exit_code);
+  }
+
+ private:
+  // The start_ functions run on the progress thread. The header is sent synchronously: it completes only when
+  // a receive has matched it, however small it is, which is what the flow rule counts.
+  void start_send(int lane, int to, const std::shared_ptr<Ticket>& ticket,
+                  const std::shared_ptr<const Cargo>& outgoing) {
+    Transfer transfer{.kind = Transfer::Kind::send,
+                      .matched = [bell = bell_, ticket] { ticket->complete(bell->lock()); },
+                      .finished = [outgoing] {}};
+    check_mpi(MPI_Issend(outgoing->frame.data(), static_cast<int>(outgoing->frame.size()), MPI_BYTE, to, lane,
+                         MPI_COMM_WORLD, &transfer.header),
+              "MPI_Issend");
+    for (const at::Tensor& tensor : outgoing->tensors) {
+      check_mpi(MPI_Isend(tensor.const_data_ptr(), static_cast<int>(tensor.nbytes()), MPI_BYTE, to, lane,
+                          MPI_COMM_WORLD, &transfer.body.emplace_back()),
+                "MPI_Isend");
+    }
+    progress_.watch(std::move(transfer));
+  }
+
+  void start_receive(int lane, int from, const std::shared_ptr<Ticket>& ticket,
+                     const std::shared_ptr<Cargo>& incoming) {
+    Transfer transfer{.kind = Transfer::Kind::receive, .finished = [bell = bell_, ticket, incoming] {
+                        Message message = unpack_frame(incoming->frame, incoming->tensors);
+                        ticket->complete(bell->lock(), std::move(message));
+                      }};
+    check_mpi(MPI_Irecv(incoming->frame.data(), static_cast<int>(incoming->frame.size()), MPI_BYTE, from,
+                        lane, MPI_COMM_WORLD, &transfer.header),
+              "MPI_Irecv");
+    for (const at::Tensor& tensor : incoming->tensors) {
+      check_mpi(MPI_Irecv(tensor.mutable_data_ptr(), static_cast<int>(tensor.nbytes()), MPI_BYTE, from, lane,
+                          MPI_COMM_WORLD, &transfer.body.emplace_back()),
+                "MPI_Irecv");
+    }
+    progress_.watch(std::move(transfer));
+  }
+
+  void start_gather(const std::shared_ptr<Gather>& gather) {
+    Transfer sizes{.kind = Transfer::Kind::collective,
+                   .finished = [this, gather] { start_gather_texts(gather); }};
+    check_mpi(MPI_Iallgather(&gather->text_bytes, 1, MPI_INT, gather->sizes.data(), 1, MPI_INT,
+                             MPI_COMM_WORLD, &sizes.header),
+              "MPI_Iallgather");
+    progress_.watch(std::move(sizes));
+  }
+
+  void start_gather_texts(const std::shared_ptr<Gather>& gather) {
+    int total = 0;
+    for (const int size : gather->sizes) gather->starts.push_back(std::exchange(total, total + size));
+    gather->joined.resize(static_cast<std::size_t>(total));
+    Transfer texts{.kind = Transfer::Kind::collective, .finished = [bell = bell_, gather] {
+                     const Bell::Lock held = bell->lock();
+                     gather->done = true;
+                     bell->ring();
+                   }};
+    check_mpi(
+        MPI_Iallgatherv(gather->text.data(), gather->text_bytes, MPI_BYTE, gather->joined.data(),
+                        gather->sizes.data(), gather->starts.data(), MPI_BYTE, MPI_COMM_WORLD, &texts.header),
+        "MPI_Iallgatherv");
+    progress_.watch(std::move(texts));
+  }
+
+  const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
+  MpiProgress progress_{bell_};
+  LaneBook book_{bell_, progress_.rank(), progress_.size()};
+};
+
+}  // namespace
+
+std::unique_ptr<Transport> make_mpi_transport() {
+  return std::make_unique<MpiTransport>();
+}
+
+std::string mpi_version() {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING];
+  int size = 0;
+  MPI_Get_library_version(text, &size);
+  const std::string version(text, static_cast<std::size_t>(size));
+  return version.substr(0, version.find('\n'));
+}
+
+}  // namespace lamina
