@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace lamina {
+
+/// Channels, height and width of an image.
+struct ImageShape {
+  std::int64_t channels = 0;
+  std::int64_t height = 0;
+  std::int64_t width = 0;
+  std::int64_t num_values() const { return channels * height * width; }
+  friend bool operator==(const ImageShape&, const ImageShape&) = default;
+};
+
+/// Labelled 8-bit images, all of one shape.
+///
+/// Threads  const members may be called from any thread at once.
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+  virtual std::int64_t size() const = 0;
+  virtual ImageShape shape() const = 0;
+  virtual std::int64_t num_classes() const = 0;
+  /// In 0..num_classes()-1.
+  virtual std::int64_t label(std::int64_t index) const = 0;
+  /// Writes image `index` to `chw`, which has shape().num_values() bytes, channel by channel.
+  virtual void read(std::int64_t index, std::span<std::uint8_t> chw) const = 0;
+};
+
+/// How images become a network's input: the augmentation of METHOD.md section 6 as data.
+struct Recipe {
+  enum class Pad { none, zero, reflect };
+  Pad pad = Pad::none;       ///< training only, around the image before the random crop
+  std::int64_t pad_pixels = 0;
+  bool flip = false;         ///< training only, horizontally with probability 1/2
+  std::vector<double> mean;  ///< per channel, of values in [0,1]
+  std::vector<double> std;
+};
+
+/// A data set's two parts and its recipe.
+struct DataSource {
+  std::string name;
+  std::shared_ptr<const Dataset> train;
+  std::shared_ptr<const Dataset> test;
+  Recipe recipe;
+};
+
+}  // namespace lamina

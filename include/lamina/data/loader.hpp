@@ -1,0 +1,60 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "lamina/data/dataset.hpp"
+
+namespace lamina {
+
+/// One batch to make.
+struct BatchRequest {
+  bool training = true;      ///< false: from the test part, in order, unaugmented
+  std::int64_t epoch = 0;    ///< chooses the order and the augmentation of a training batch
+  std::int64_t first = 0;    ///< position of its first image in the epoch's order
+  std::int64_t count = 0;    ///< images; the last batch of an epoch may be short
+};
+
+/// A batch as the first stage takes it.
+struct Batch {
+  at::Tensor x_BCHW;  ///< float32, normalised, in the loader's memory format
+  at::Tensor y_B;     ///< int64
+};
+
+struct LoaderOptions {
+  std::uint64_t seed = 0;
+  int threads = 1;
+  int ahead = 4;  ///< batches made ahead of take()
+  bool augment = true;
+  at::MemoryFormat format = at::MemoryFormat::ChannelsLast;
+};
+
+/// Makes batches ahead of the training, in the order of their requests.
+///
+/// Determinism  a batch depends on (seed, epoch, position) alone: neither on threads nor on what was made before.
+/// Threads      take() from one thread; the loader's own threads do the work, each with one intra-op thread.
+/// Blocking     take() waits until its batch is ready. The destructor stops the threads.
+/// Errors       an Error thrown while a batch is made is rethrown by the take() that would return it.
+class Loader {
+ public:
+  /// `next` yields the requests one by one and then nothing; it is called from the loader's threads, one at a
+  /// time, ahead of take().
+  Loader(DataSource source, LoaderOptions options, std::function<std::optional<BatchRequest>()> next);
+  ~Loader();
+
+  /// The next batch, or nothing when there are no more requests.
+  std::optional<Batch> take();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// The order of the training images in an epoch: a permutation of 0..size-1.
+std::vector<std::int64_t> epoch_order(std::uint64_t seed, std::int64_t epoch, std::int64_t size);
+
+}  // namespace lamina

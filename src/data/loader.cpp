@@ -1,0 +1,152 @@
+#include "lamina/data/loader.hpp"
+
+#include <fmt/format.h>
+
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "data/batch_maker.hpp"
+#include "data/random.hpp"
+#include "lamina/core/error.hpp"
+
+namespace lamina {
+
+std::vector<std::int64_t> epoch_order(std::uint64_t seed, std::int64_t epoch, std::int64_t size) {
+  return draw_permutation(random_stream(seed, RandomUse::order, epoch), size);
+}
+
+namespace {
+
+using Order = std::shared_ptr<const std::vector<std::int64_t>>;
+
+/// What a thread does next: a batch to make, and the promise of it that take() waits for.
+struct Job {
+  BatchRequest request;
+  Order order;
+  std::promise<Batch> promise;
+};
+
+}  // namespace
+
+struct Loader::State {
+  State(DataSource source, const LoaderOptions& options_given,
+        std::function<std::optional<BatchRequest>()> next_given)
+      : options(options_given),
+        next(std::move(next_given)),
+        maker(std::move(source), options.seed, options.augment, options.format) {}
+
+  ~State() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    changed.notify_all();
+    for (std::thread& thread : threads) thread.join();
+  }
+
+  void work() {
+    while (std::optional<Job> job = next_job()) {
+      try {
+        job->promise.set_value(maker.make(job->request, job->order.get()));
+      } catch (...) {
+        job->promise.set_exception(std::current_exception());
+      }
+    }
+  }
+
+  /// Waits for its turn and for room, asks for a request, and queues the promise of its batch.
+  std::optional<Job> next_job() {
+    const std::lock_guard turn(turn_mutex);
+    if (!wait_for_room()) return std::nullopt;
+    // `mutex` is free meanwhile: `next` may take its time, or locks of its own, while take() goes on.
+    std::optional<Job> job;
+    std::promise<Batch> failure;
+    std::future<Batch> future;
+    try {
+      if (const std::optional<BatchRequest> request = next()) {
+        job = Job{*request, order_of(*request), {}};
+        future = job->promise.get_future();
+      }
+    } catch (...) {
+      failure.set_exception(std::current_exception());
+      future = failure.get_future();
+    }
+    const std::lock_guard lock(mutex);
+    if (future.valid()) queue.push_back(std::move(future));
+    exhausted = !job;
+    changed.notify_all();
+    return job;
+  }
+
+  /// False when there is nothing more to make.
+  bool wait_for_room() {
+    std::unique_lock lock(mutex);
+    const auto room = static_cast<std::size_t>(options.ahead);
+    changed.wait(lock, [&] { return stopping || exhausted || queue.size() < room; });
+    return !stopping && !exhausted;
+  }
+
+  /// Requests come in order, so the order of the last epoch asked for is the only one worth keeping.
+  Order order_of(const BatchRequest& request) {
+    if (request.training && (!order || order_epoch != request.epoch)) {
+      order = std::make_shared<const std::vector<std::int64_t>>(
+          epoch_order(options.seed, request.epoch, maker.num_train()));
+      order_epoch = request.epoch;
+    }
+    return order;
+  }
+
+  const LoaderOptions options;
+  const std::function<std::optional<BatchRequest>()> next;
+  const BatchMaker maker;
+
+  std::mutex turn_mutex;  // held by the thread whose turn it is to ask for a request; guards the order
+  Order order;
+  std::int64_t order_epoch = 0;
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<std::future<Batch>> queue;  // promised and not yet taken, in the order of the requests
+  bool exhausted = false;
+  bool stopping = false;
+
+  std::vector<std::thread> threads;
+};
+
+Loader::Loader(DataSource source, LoaderOptions options, std::function<std::optional<BatchRequest>()> next) {
+  if (options.threads < 1 || options.ahead < 1) {
+    throw Error(ErrorKind::contract,
+                fmt::format("loader: expected threads >= 1 and ahead >= 1, found {} and {}", options.threads,
+                            options.ahead));
+  }
+  state_ = std::make_unique<State>(std::move(source), options, std::move(next));
+  for (int i = 0; i < options.threads; ++i) {
+    state_->threads.emplace_back([state = state_.get()] { state->work(); });
+  }
+}
+
+Loader::~Loader() = default;
+
+std::optional<Batch> Loader::take() {
+  State& state = *state_;
+  std::unique_lock lock(state.mutex);
+  state.changed.wait(lock, [&] { return state.exhausted || !state.queue.empty(); });
+  if (state.queue.empty()) return std::nullopt;
+  // A batch counts as ahead until it is ready; only take() removes from the queue, so the front stays put.
+  const std::future<Batch>& front = state.queue.front();
+  lock.unlock();
+  front.wait();
+  lock.lock();
+  std::future<Batch> batch = std::move(state.queue.front());
+  state.queue.pop_front();
+  lock.unlock();
+  state.changed.notify_all();
+  return batch.get();
+}
+
+}  // namespace lamina
