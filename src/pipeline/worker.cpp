@@ -1,0 +1,89 @@
+#include "lamina/pipeline/worker.hpp"
+
+#include <fmt/format.h>
+
+namespace lamina {
+
+Worker::Worker(std::vector<Action> round, std::vector<Stage> stages, Transport& transport,
+               std::vector<LaneSpec> lanes, WorkerHooks hooks, Seconds limit)
+    : round_(std::move(round)),
+      stages_(std::move(stages)),
+      transport_(transport),
+      lanes_(std::move(lanes)),
+      hooks_(std::move(hooks)),
+      limit_(limit),
+      sent_(lanes_.size()),
+      posted_(lanes_.size()) {}
+
+Worker::~Worker() = default;
+
+void Worker::run() {
+  const Stopwatch watch;
+  do {
+    for (const Action& action : round_) perform(action);
+  } while (packet_.kind != PacketKind::stop);
+  // The stop mark itself must have left before anybody says goodbye.
+  for (const auto& lane : sent_)
+    for (const auto& handle : lane) handle->wait(limit_);
+  account_.total_s = watch.elapsed_s();
+}
+
+void Worker::perform(const Action& action) {
+  switch (action.op) {
+    case Op::feed: return feed();
+    case Op::receive: return receive(action.lane);
+    case Op::compute: return compute(action.stage);
+    case Op::send: return send(action.lane);
+    case Op::finish: return finish();
+  }
+}
+
+void Worker::feed() {
+  const Stopwatch watch;
+  packet_ = hooks_.source();
+  account_.wait_input_s += watch.elapsed_s();
+}
+
+void Worker::receive(int lane) {
+  const Stopwatch watch;
+  if (!posted_[lane]) posted_[lane] = transport_.receive(lane);
+  packet_ = to_packet(posted_[lane]->wait(limit_));
+  // One receive is always posted ahead, so that a message travels while this worker computes; behind the stop mark
+  // nothing comes any more.
+  posted_[lane] = packet_.kind == PacketKind::stop ? nullptr : transport_.receive(lane);
+  account_.wait_input_s += watch.elapsed_s();
+}
+
+void Worker::compute(int stage) {
+  const Stopwatch watch;
+  Stage& mine = stages_.at(stage - stages_.front().index());
+  if (packet_.is_mark()) {
+    packet_.notes.push_back(hooks_.save(mine, packet_));
+    account_.checkpoint_s += watch.elapsed_s();
+  } else {
+    packet_ = mine.process(std::move(packet_));
+    account_.compute_s += watch.elapsed_s();
+  }
+}
+
+void Worker::send(int lane) {
+  Stopwatch watch;
+  std::deque<std::unique_ptr<SendHandle>>& sent = sent_[lane];
+  if (static_cast<int>(sent.size()) == lanes_[lane].buffers - 1) {
+    sent.front()->wait(limit_);
+    sent.pop_front();
+  }
+  account_.wait_room_s += watch.lap_s();
+  // The kind outlives the packet's tensors: run() looks at it.
+  Packet leaving = std::move(packet_);
+  packet_ = Packet{.kind = leaving.kind};
+  sent.push_back(transport_.send(lane, to_message(std::move(leaving), lanes_[lane])));
+}
+
+void Worker::finish() {
+  const Stopwatch watch;
+  hooks_.sink(packet_);
+  account_.report_s += watch.elapsed_s();
+}
+
+}  // namespace lamina

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "lamina/nn/module.hpp"
+#include "lamina/nn/partition.hpp"
+#include "lamina/pipeline/packet.hpp"
+
+namespace lamina::testing {
+
+/// A ResNet-8 on 8x8 images, cut into its four blocks: small enough for a test, with every kind of block.
+inline std::vector<ModuleSpec> small_modules(const std::string& head = "mlp_sr") {
+  const Backbone net = make_backbone({.backbone = "resnet8"}, {3, 8, 8}, 10);
+  return make_modules(net, cut_into_modules(net, {.modules = 4}), {.framework = "greedy", .head = head});
+}
+
+inline Packet train_packet(std::int64_t step, std::int64_t batch, at::ScalarType dtype = at::kFloat) {
+  at::manual_seed(1000 + step);
+  Packet packet;
+  packet.step = step;
+  packet.lr = 0.1;
+  packet.x_BCHW = at::randn({batch, 3, 8, 8}, dtype).contiguous(at::MemoryFormat::ChannelsLast);
+  packet.y_B = at::randint(10, {batch}, at::kLong);
+  return packet;
+}
+
+}  // namespace lamina::testing
