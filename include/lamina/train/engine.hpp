@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lamina/pipeline/worker.hpp"
+#include "lamina/train/run_plan.hpp"
+
+namespace lamina {
+
+/// What a run is for.
+enum class RunMode {
+  train,   ///< writes checkpoints, metrics and a summary under config.out
+  resume,  ///< the same, going on from the newest checkpoint there, if any
+  eval,    ///< evaluates `checkpoint` and writes nothing
+  bench,   ///< trains, and writes nothing
+};
+
+struct RunOptions {
+  RunMode mode = RunMode::train;
+  std::string checkpoint{};                          ///< of RunMode::eval
+  std::function<bool()> stop_requested = [] { return false; };  ///< asked by the first stage before every packet
+  /// Measures a stage while every other worker waits; called for each stage before and after the stream.
+  std::function<double(Stage&)> measure_alone{};
+};
+
+/// What one worker tells at the end.
+struct WorkerReport {
+  int worker = 0;
+  std::string host;
+  int pid = 0;
+  std::vector<int> stages;
+  Account account;
+  std::vector<double> alone_s;      ///< by stage: the mean of what RunOptions::measure_alone found
+  double peak_rss_mib = 0;
+  std::int64_t parameters_made = 0;  ///< numbers in the parameters that this process has allocated
+};
+
+/// What a run comes to.
+struct RunSummary {
+  bool complete = false;            ///< false: stopped before its last step
+  std::int64_t step = 0;
+  double test_accuracy = -1;        ///< of the last evaluation, in [0,1]; -1: none
+  double test_loss = 0;
+  double images_per_s = 0;          ///< steady training throughput, evaluations aside
+  double pipeline_efficiency = 0;   ///< slowest worker's compute a step / seconds a step
+  double seconds = 0;
+  std::vector<double> stage_seconds;  ///< mean compute a training step, by stage
+  std::string params_sha256;
+  std::vector<WorkerReport> workers;
+};
+
+/// Runs the plan: as threads of this process, or as this process's worker of an MPI job.
+///
+/// Returns   the summary, in the process that runs the last stage; nothing elsewhere.
+/// Blocking  until the stream has ended everywhere.
+/// Errors    the error that began it, with its worker's name. Under MPI it is printed and ends the whole job with
+///           its exit code, so that run() does not return.
+std::optional<RunSummary> run(const RunPlan& plan, const RunOptions& options);
+
+}  // namespace lamina

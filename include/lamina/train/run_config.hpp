@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "lamina/core/config.hpp"
+#include "lamina/data/open.hpp"
+#include "lamina/nn/backbone.hpp"
+#include "lamina/nn/module.hpp"
+#include "lamina/nn/partition.hpp"
+#include "lamina/nn/sgd.hpp"
+#include "lamina/pipeline/pipeline_config.hpp"
+
+namespace lamina {
+
+struct TrainConfig {
+  std::int64_t epochs = 400;
+  std::int64_t max_steps = 0;            ///< > 0: stop there; the learning rate still follows `epochs`
+  std::int64_t batch = 128;
+  std::int64_t seed = 0;
+  double lr = 0.1;
+  double warmup_epochs = 10;             ///< may be a fraction under lr_schedule: step
+  std::string lr_schedule = "epoch";     ///< epoch (METHOD section 6) | step
+  std::int64_t eval_every_steps = 0;     ///< 0: after every epoch; always at the end
+  SgdConfig sgd{};
+  void visit(FieldVisitor& v);
+};
+
+struct CheckpointConfig {
+  std::int64_t every_steps = 0;  ///< 0: only at the end or at a stop
+  std::int64_t keep = 2;         ///< older ones are deleted
+  void visit(FieldVisitor& v);
+};
+
+/// Everything that a run is told.
+struct RunConfig {
+  ModelConfig model{};
+  PartitionConfig partition{};
+  MethodConfig method{};
+  PipelineConfig pipeline{};
+  DataConfig data{};
+  TrainConfig train{};
+  CheckpointConfig checkpoint{};
+  std::string out = "runs/run";
+  void visit(FieldVisitor& v);
+};
+
+/// Fills a configuration and checks it. @throws Error{config} with every problem found.
+RunConfig read_run_config(ConfigText& text);
+
+}  // namespace lamina

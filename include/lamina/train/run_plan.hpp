@@ -1,0 +1,43 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lamina/comm/mpi.hpp"
+#include "lamina/comm/transport.hpp"
+#include "lamina/data/open.hpp"
+#include "lamina/pipeline/schedule.hpp"
+#include "lamina/pipeline/stage.hpp"
+#include "lamina/pipeline/stage_cut.hpp"
+#include "lamina/train/run_config.hpp"
+
+namespace lamina {
+
+/// A configuration worked out: every "auto" resolved, the network cut, the stages dealt out. Pure data, the same on
+/// every worker.
+struct RunPlan {
+  RunConfig config;
+  DataTraits data;
+  Backbone backbone;
+  std::vector<ModuleSpec> modules;
+  std::vector<std::vector<ModuleSpec>> stages;
+  std::vector<int> first_stage;  ///< of each worker, and the number of stages
+  Schedule schedule;
+  std::vector<LaneSpec> lanes;
+  bool over_mpi = false;
+
+  int num_workers() const { return static_cast<int>(first_stage.size()) - 1; }
+  at::MemoryFormat format() const;
+};
+
+/// @throws Error{config} for what cannot be: more workers than stages, K larger than the blocks, mpirun's -n unlike
+/// an explicit `workers`, ...
+RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch);
+
+/// The stages of a worker, with their tensors; nobody else's are made.
+std::vector<Stage> make_stages(const RunPlan& plan, int worker);
+
+/// @throws Error{config} if a training batch of `samples` leaves a batch norm one value a channel, naming the head.
+void check_batch_norm(const RunPlan& plan, std::int64_t samples);
+
+}  // namespace lamina

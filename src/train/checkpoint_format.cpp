@@ -1,0 +1,50 @@
+#include "checkpoint_format.hpp"
+
+#include <fmt/format.h>
+
+#include "lamina/core/digest.hpp"
+#include "lamina/core/error.hpp"
+
+namespace lamina {
+
+std::filesystem::path complete_path(const std::filesystem::path& directory, std::int64_t step) {
+  return directory / fmt::format("step-{:08}", step);
+}
+
+std::filesystem::path partial_path(const std::filesystem::path& directory, std::int64_t step) {
+  return complete_path(directory, step).string() + ".partial";
+}
+
+TensorList checkpoint_tensors(const Stage::Part& part) {
+  TensorList list;
+  std::size_t trained = 0;
+  for (const NamedTensor& entry : part.module.tensors()) {
+    list.emplace_back(entry.name, entry.tensor);
+    if (entry.trained) list.emplace_back("sgd.momentum." + entry.name, part.optimizer.momentum().at(trained++));
+  }
+  return list;
+}
+
+std::string seal(const Manifest& manifest) {
+  Json body = manifest;
+  body["format"] = checkpoint_format_version;
+  return Json{{"body", body}, {"sha256", sha256_hex(body.dump())}}.dump(2) + "\n";
+}
+
+Manifest unseal(const std::string& text, const std::filesystem::path& path) {
+  try {
+    const Json sealed = Json::parse(text);
+    const Json& body = sealed.at("body");
+    const std::string found = sha256_hex(body.dump());
+    if (sealed.at("sha256") != found)
+      throw std::invalid_argument(fmt::format("checksum {}, found {}", sealed.at("sha256").dump(), found));
+    if (body.at("format") != checkpoint_format_version)
+      throw std::invalid_argument(fmt::format("format {}, found {}", checkpoint_format_version, body.at("format").dump()));
+    return body.get<Manifest>();
+  } catch (const std::exception& e) {
+    throw Error(ErrorKind::checkpoint,
+                fmt::format("{}: the manifest is damaged: expected {}", path.string(), e.what()));
+  }
+}
+
+}  // namespace lamina

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "lamina/train/checkpoint.hpp"
+#include "lamina/train/safetensors.hpp"
+
+// The layout of a checkpoint on the disk, shared by its writer and its reader.
+
+namespace lamina {
+
+using Json = nlohmann::json;
+
+inline constexpr int checkpoint_format_version = 1;
+inline constexpr const char* manifest_name = "manifest.json";
+
+std::filesystem::path complete_path(const std::filesystem::path& directory, std::int64_t step);
+std::filesystem::path partial_path(const std::filesystem::path& directory, std::int64_t step);
+
+/// Parameters and buffers under their own names, momentum as "sgd.momentum.<name>".
+TensorList checkpoint_tensors(const Stage::Part& part);
+
+/// The manifest as a text that carries its own checksum, and back. @throws Error{checkpoint}
+std::string seal(const Manifest& manifest);
+Manifest unseal(const std::string& text, const std::filesystem::path& path);
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModuleFile, module, file, sha256, num_bytes, params_sha256)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Manifest, step, evaluated, config, params_sha256, modules)
+
+}  // namespace lamina

@@ -1,0 +1,128 @@
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "checkpoint_format.hpp"
+#include "lamina/core/digest.hpp"
+#include "lamina/core/error.hpp"
+#include "lamina/core/files.hpp"
+#include "lamina/train/checkpoint.hpp"
+#include "lamina/train/run_config.hpp"
+
+namespace lamina {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Keys, or sections ending in '.', that say what is computed: a checkpoint belongs to their values.
+constexpr std::array<std::string_view, 9> bound_keys = {
+    "model.",    "partition.",      "method.",          "pipeline.stages", "data.name",
+    "data.validation", "data.train_limit", "train.batch", "train.seed"};
+
+bool is_bound(std::string_view key) {
+  return std::any_of(bound_keys.begin(), bound_keys.end(), [&](std::string_view bound) {
+    return bound.ends_with('.') ? key.starts_with(bound) : key == bound;
+  });
+}
+
+// A regular checkpoint's name; leftovers of a crash have an ending behind the number.
+bool is_complete(const fs::path& path) {
+  const std::string name = path.filename().string();
+  return name.starts_with("step-") && name.find('.') == std::string::npos;
+}
+
+std::vector<fs::path> entries(const fs::path& directory) {
+  std::vector<fs::path> paths;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(directory, missing)) paths.push_back(entry.path());
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+std::string read_verified(const fs::path& path, const ModuleFile& file) {
+  if (!fs::exists(path))
+    throw Error(ErrorKind::checkpoint, fmt::format("{}: expected the file of module {}, found none", path.string(),
+                                                   file.module));
+  std::string bytes = read_file(path);
+  if (static_cast<std::int64_t>(bytes.size()) != file.num_bytes)
+    throw Error(ErrorKind::checkpoint, fmt::format("{}: expected {} bytes, found {}", path.string(), file.num_bytes,
+                                                   bytes.size()));
+  const std::string found = sha256_hex(bytes);
+  if (found != file.sha256)
+    throw Error(ErrorKind::checkpoint,
+                fmt::format("{}: expected SHA-256 {}, found {}: the file has changed since it was written",
+                            path.string(), file.sha256, found));
+  return bytes;
+}
+
+using Copies = std::vector<std::pair<at::Tensor, at::Tensor>>;  // to, from
+
+void match(const TensorList& wanted, const std::map<std::string, at::Tensor>& found, const fs::path& path,
+           Copies& copies) {
+  for (const auto& [name, to] : wanted) {
+    const auto from = found.find(name);
+    if (from == found.end())
+      throw Error(ErrorKind::checkpoint, fmt::format("{}: expected a tensor {}, found none", path.string(), name));
+    if (from->second.sizes() != to.sizes() || from->second.scalar_type() != to.scalar_type())
+      throw Error(ErrorKind::checkpoint,
+                  fmt::format("{}: {}: expected {} of [{}], found {} of [{}]", path.string(), name,
+                              at::toString(to.scalar_type()), fmt::join(to.sizes(), ","),
+                              at::toString(from->second.scalar_type()), fmt::join(from->second.sizes(), ",")));
+    copies.emplace_back(to, from->second);
+  }
+  if (found.size() != wanted.size())
+    throw Error(ErrorKind::checkpoint,
+                fmt::format("{}: expected {} tensors, found {}", path.string(), wanted.size(), found.size()));
+}
+
+}  // namespace
+
+std::vector<fs::path> find_checkpoints(const fs::path& directory) {
+  std::vector<fs::path> complete = entries(directory);
+  std::erase_if(complete, [](const fs::path& path) { return !is_complete(path); });
+  return complete;
+}
+
+void remove_partial_checkpoints(const fs::path& directory) {
+  for (const fs::path& path : entries(directory))
+    if (!is_complete(path) && path.filename().string().starts_with("step-")) fs::remove_all(path);
+}
+
+Manifest read_manifest(const fs::path& checkpoint) {
+  const fs::path path = checkpoint / manifest_name;
+  if (!fs::exists(path))
+    throw Error(ErrorKind::checkpoint, fmt::format("{}: expected a checkpoint with a {}, found none",
+                                                   checkpoint.string(), manifest_name));
+  return unseal(read_file(path), path);
+}
+
+void load_stage(const fs::path& checkpoint, const Manifest& manifest, Stage& stage) {
+  Copies copies;
+  for (const Stage::Part& part : stage.parts()) {
+    const std::int64_t index = part.module.spec().index;
+    const auto file = std::find_if(manifest.modules.begin(), manifest.modules.end(),
+                                   [&](const ModuleFile& f) { return f.module == index; });
+    if (file == manifest.modules.end())
+      throw Error(ErrorKind::checkpoint, fmt::format("{}: expected a module {}, found {} modules", checkpoint.string(),
+                                                     index, manifest.modules.size()));
+    const fs::path path = checkpoint / file->file;
+    match(checkpoint_tensors(part), parse_safetensors(read_verified(path, *file), path), path, copies);
+  }
+  const at::NoGradGuard no_grad;
+  for (auto& [to, from] : copies) to.copy_(from);
+}
+
+void check_same_run(const Manifest& manifest, const std::vector<EffectiveField>& config) {
+  ConfigText text = ConfigText::from_text(manifest.config, "the checkpoint's configuration");
+  RunConfig written = read_run_config(text);
+  std::map<std::string, std::string> then;
+  for (const EffectiveField& field : list_fields(written)) then[field.key] = field.value;
+  for (const EffectiveField& field : config)
+    if (is_bound(field.key) && then[field.key] != field.value)
+      throw Error(ErrorKind::checkpoint, fmt::format("the checkpoint is of another run: expected {}: {}, found {}",
+                                                     field.key, then[field.key], field.value));
+}
+
+}  // namespace lamina

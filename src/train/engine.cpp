@@ -1,0 +1,91 @@
+#include "lamina/train/engine.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "lamina/comm/inprocess.hpp"
+#include "lamina/comm/mpi.hpp"
+#include "lamina/core/error.hpp"
+#include "lamina/core/log.hpp"
+#include "worker_run.hpp"
+
+namespace lamina {
+namespace {
+
+// An exception of any kind as ours, with the worker that met it.
+Error named(const std::exception& e, int worker) {
+  const auto* ours = dynamic_cast<const Error*>(&e);
+  return Error(ours ? ours->kind() : ErrorKind::contract, fmt::format("worker {}: {}", worker, e.what()));
+}
+
+// Keeps the error that began it: what peers report of having been woken by abort() is only its echo.
+class FirstError {
+ public:
+  void set(const Error& error) {
+    const std::lock_guard lock(mutex_);
+    if (!error_ || (error_->kind() == ErrorKind::peer_lost && error.kind() != ErrorKind::peer_lost)) error_ = error;
+  }
+  void rethrow() const {
+    if (error_) throw *error_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::optional<Error> error_;
+};
+
+std::optional<RunSummary> run_threads(const RunPlan& plan, const RunOptions& options) {
+  std::vector<std::unique_ptr<Transport>> transports = make_inprocess_transports(plan.num_workers());
+  FirstError first_error;
+  std::optional<RunSummary> summary;
+  {
+    std::vector<std::jthread> threads;
+    for (int w = 0; w < plan.num_workers(); ++w)
+      threads.emplace_back([&, w] {
+        set_log_label(plan.num_workers() > 1 ? fmt::format("worker {}", w) : "");
+        try {
+          std::optional<RunSummary> mine = run_worker(plan, options, *transports[w]);
+          if (mine) summary = std::move(mine);
+        } catch (const std::exception& e) {
+          const Error error = named(e, w);
+          first_error.set(error);
+          transports[w]->abort(error.what(), error.exit_code());
+        }
+      });
+  }
+  first_error.rethrow();
+  return summary;
+}
+
+// Ends the whole job. The worker that met the error speaks; those that only heard of it leave time for that.
+[[noreturn]] void end_job(Transport& transport, const Error& error) {
+  if (error.kind() != ErrorKind::peer_lost)
+    log_error(error.what());
+  else
+    std::this_thread::sleep_for(std::chrono::seconds(2));
+  transport.abort(error.what(), error.exit_code());
+  std::this_thread::sleep_for(std::chrono::seconds(2));
+  std::_Exit(error.exit_code());
+}
+
+std::optional<RunSummary> run_rank(const RunPlan& plan, const RunOptions& options) {
+  const std::unique_ptr<Transport> transport = make_mpi_transport();
+  set_log_label(fmt::format("worker {}", transport->worker()));
+  try {
+    return run_worker(plan, options, *transport);
+  } catch (const std::exception& e) {
+    end_job(*transport, named(e, transport->worker()));
+  }
+}
+
+}  // namespace
+
+std::optional<RunSummary> run(const RunPlan& plan, const RunOptions& options) {
+  return plan.over_mpi ? run_rank(plan, options) : run_threads(plan, options);
+}
+
+}  // namespace lamina

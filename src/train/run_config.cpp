@@ -1,0 +1,42 @@
+#include "lamina/train/run_config.hpp"
+
+namespace lamina {
+
+void TrainConfig::visit(FieldVisitor& v) {
+  v.field("epochs", &epochs, "passes over the training set; the learning rate's schedule spans them", at_least(1));
+  v.field("max_steps", &max_steps, "stop after so many steps; 0: after the last epoch", at_least(0));
+  v.field("batch", &batch, "samples a step", at_least(1));
+  v.field("seed", &seed, "of initial values, order and augmentation", at_least(0));
+  v.field("lr", &lr, "learning rate at its highest", at_least(0));
+  v.field("warmup_epochs", &warmup_epochs, "epochs in which the learning rate rises", at_least(0));
+  v.field("lr_schedule", &lr_schedule, "cosine, set anew every epoch (as the papers do) or every step",
+          one_of({"epoch", "step"}));
+  v.field("eval_every_steps", &eval_every_steps, "steps between evaluations; 0: after every epoch", at_least(0));
+  v.section("sgd", sgd);
+}
+
+void CheckpointConfig::visit(FieldVisitor& v) {
+  v.field("every_steps", &every_steps, "steps between checkpoints; 0: only at the end", at_least(0));
+  v.field("keep", &keep, "newest checkpoints kept", at_least(1));
+}
+
+void RunConfig::visit(FieldVisitor& v) {
+  v.section("model", model);
+  v.section("partition", partition);
+  v.section("method", method);
+  v.section("pipeline", pipeline);
+  v.section("data", data);
+  v.section("train", train);
+  v.section("checkpoint", checkpoint);
+  v.field("out", &out, "directory of the run's files");
+}
+
+RunConfig read_run_config(ConfigText& text) {
+  RunConfig config;
+  Problems problems;
+  text.fill(config, problems);
+  text.raise(problems);
+  return config;
+}
+
+}  // namespace lamina

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "lamina/data/loader.hpp"
+#include "lamina/train/run_plan.hpp"
+#include "lamina/train/stream_plan.hpp"
+
+namespace lamina {
+
+/// What the first stage feeds: the stream plan's packets with their batches, made ahead by the loader; the stop mark
+/// early if somebody asks for it.
+class Source {
+ public:
+  /// Opens the data set. @throws Error{data}, Error{config} (a batch too small for batch norm).
+  static Source training(const RunPlan& plan, StreamPlan::Start start, std::function<bool()> stop_requested);
+  /// One evaluation, at `step`.
+  static Source evaluation(const RunPlan& plan, std::int64_t step);
+
+  /// Waits for the loader. After the stop mark nothing more is to be asked for.
+  Packet next();
+
+ private:
+  Source(const RunPlan& plan, DataSource data, StreamPlan stream, std::function<bool()> stop_requested);
+
+  StreamPlan stream_;
+  std::function<bool()> stop_requested_;
+  std::unique_ptr<Loader> loader_;
+};
+
+}  // namespace lamina

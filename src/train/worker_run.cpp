@@ -1,0 +1,195 @@
+#include "worker_run.hpp"
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "lamina/core/error.hpp"
+#include "lamina/core/log.hpp"
+#include "lamina/core/process.hpp"
+#include "lamina/nn/initializer.hpp"
+#include "lamina/train/checkpoint.hpp"
+#include "lamina/train/reporter.hpp"
+#include "lamina/train/summary.hpp"
+#include "run_directory.hpp"
+#include "source.hpp"
+
+namespace lamina {
+namespace {
+
+using Json = nlohmann::json;
+
+class WorkerRun {
+ public:
+  WorkerRun(const RunPlan& plan, const RunOptions& options, Transport& transport)
+      : plan_(plan), options_(options), transport_(transport), limit_(plan.config.pipeline.timeout_s) {}
+
+  std::optional<RunSummary> run();
+
+ private:
+  bool is_first() const { return transport_.worker() == 0; }
+  bool is_last() const { return transport_.worker() == transport_.num_workers() - 1; }
+  bool trains() const { return options_.mode != RunMode::eval; }
+  bool writes() const { return options_.mode == RunMode::train || options_.mode == RunMode::resume; }
+
+  RunStart agree_on_start();
+  void warn_of_affinity() const;
+  std::vector<Stage> load_stages() const;
+  WorkerHooks make_hooks();
+  std::string save(const Stage& stage, const Packet& mark) const;
+  void sink(const Packet& packet);
+  void measure_alone(std::vector<Stage>& stages);
+  std::vector<WorkerReport> gather_reports(Worker& worker);
+  RunSummary summarise(std::vector<WorkerReport> reports) const;
+
+  const RunPlan& plan_;
+  const RunOptions& options_;
+  Transport& transport_;
+  const Seconds limit_;
+  RunStart start_;
+  std::optional<Source> source_;
+  std::optional<CheckpointWriter> writer_;
+  std::optional<Reporter> reporter_;
+  std::optional<Packet> stop_mark_;
+  Manifest last_;  // what the stop mark left behind
+  std::vector<double> alone_s_;  // by own stage: sum of two measurements
+};
+
+std::optional<RunSummary> WorkerRun::run() {
+  at::set_num_threads(static_cast<int>(*plan_.config.pipeline.threads));
+  transport_.open(plan_.lanes);
+  start_ = agree_on_start();
+  warn_of_affinity();
+  if (writes())
+    writer_.emplace(checkpoint_directory(plan_.config.out), to_yaml(list_fields(plan_.config)),
+                    plan_.config.checkpoint.keep);
+  WorkerHooks hooks = make_hooks();
+  Worker worker(plan_.schedule.rounds[transport_.worker()], load_stages(), transport_, plan_.lanes, std::move(hooks),
+                limit_);
+  measure_alone(worker.stages());
+  worker.run();
+  std::vector<WorkerReport> reports = gather_reports(worker);
+  if (!is_last()) return std::nullopt;
+  return summarise(std::move(reports));
+}
+
+// The first worker looks at the disk and the others hear of it, so that all begin alike and only one complains.
+RunStart WorkerRun::agree_on_start() {
+  RunStart start;
+  std::optional<Error> error;
+  Json word = Json::object();
+  if (is_first()) {
+    try {
+      start = prepare_run(plan_, options_);
+      word["checkpoint"] = start.checkpoint.string();
+      source_.emplace(trains() ? Source::training(plan_, {start.step(), start.evaluated()}, options_.stop_requested)
+                               : Source::evaluation(plan_, start.step()));
+    } catch (const Error& e) {
+      error = e;
+      word["error"] = e.what();
+    }
+  }
+  const Json first = Json::parse(transport_.all_gather(word.dump(), limit_).front());
+  if (error) throw *error;
+  if (first.contains("error")) throw Error(ErrorKind::peer_lost, first.at("error").get<std::string>());
+  return is_first() ? start : open_start(first.at("checkpoint").get<std::string>());
+}
+
+void WorkerRun::warn_of_affinity() const {
+  const auto threads = *plan_.config.pipeline.threads;
+  if (threads > usable_processors())
+    log_warning(fmt::format("pipeline.threads is {}, but this worker may run on {} processor(s) only", threads,
+                            usable_processors()));
+}
+
+std::vector<Stage> WorkerRun::load_stages() const {
+  std::vector<Stage> stages = make_stages(plan_, transport_.worker());
+  if (start_.manifest)
+    for (Stage& stage : stages) load_stage(start_.checkpoint, *start_.manifest, stage);
+  return stages;
+}
+
+WorkerHooks WorkerRun::make_hooks() {
+  WorkerHooks hooks;
+  if (is_first()) hooks.source = [this] { return source_->next(); };
+  hooks.save = [this](Stage& stage, const Packet& mark) { return save(stage, mark); };
+  if (is_last()) {
+    reporter_.emplace(writes() ? std::filesystem::path(plan_.config.out) / "metrics.jsonl" : "", start_.step());
+    hooks.sink = [this](const Packet& packet) { sink(packet); };
+  }
+  return hooks;
+}
+
+std::string WorkerRun::save(const Stage& stage, const Packet& mark) const {
+  return writer_ ? writer_->save(stage, mark) : std::string("[]");
+}
+
+void WorkerRun::sink(const Packet& packet) {
+  reporter_->on_packet(packet);
+  if (!packet.is_mark()) return;
+  if (writer_) last_ = writer_->finish(packet);
+  if (packet.kind == PacketKind::stop) stop_mark_ = packet;
+}
+
+// One worker at a time: the gathers in between hold the others still.
+void WorkerRun::measure_alone(std::vector<Stage>& stages) {
+  if (!options_.measure_alone) return;
+  alone_s_.resize(stages.size(), 0.0);
+  for (int turn = 0; turn < transport_.num_workers(); ++turn) {
+    if (turn == transport_.worker())
+      for (std::size_t i = 0; i < stages.size(); ++i) alone_s_[i] += options_.measure_alone(stages[i]);
+    transport_.all_gather("", limit_);
+  }
+}
+
+std::vector<WorkerReport> WorkerRun::gather_reports(Worker& worker) {
+  const Stopwatch watch;
+  transport_.all_gather("", limit_);
+  Account& account = worker.account();
+  account.idle_s = watch.elapsed_s();
+  account.total_s += account.idle_s;
+  measure_alone(worker.stages());
+  WorkerReport report{.worker = transport_.worker(),
+                      .host = host_name(),
+                      .pid = process_id(),
+                      .stages = {},
+                      .account = account,
+                      .alone_s = alone_s_,
+                      .peak_rss_mib = peak_resident_mib(),
+                      .parameters_made = num_parameters_made()};
+  for (double& s : report.alone_s) s /= 2;
+  for (const Stage& stage : worker.stages()) report.stages.push_back(stage.index());
+  std::vector<WorkerReport> reports;
+  for (const std::string& text : transport_.all_gather(to_text(report), limit_)) reports.push_back(worker_report(text));
+  return reports;
+}
+
+RunSummary WorkerRun::summarise(std::vector<WorkerReport> reports) const {
+  RunSummary summary{.complete = stop_mark_->step == stop_mark_->total_steps && stop_mark_->evaluated,
+                     .step = stop_mark_->step,
+                     .test_accuracy = reporter_->test_accuracy(),
+                     .test_loss = reporter_->test_loss(),
+                     .images_per_s = reporter_->images_per_s(),
+                     .stage_seconds = reporter_->stage_seconds(),
+                     .params_sha256 = last_.params_sha256,
+                     .workers = std::move(reports)};
+  summary.seconds = summary.workers.back().account.total_s;
+  double slowest_s = 0;
+  if (!summary.stage_seconds.empty())
+    for (int w = 0; w < plan_.num_workers(); ++w)
+      slowest_s = std::max(slowest_s, std::accumulate(summary.stage_seconds.begin() + plan_.first_stage[w],
+                                                      summary.stage_seconds.begin() + plan_.first_stage[w + 1], 0.0));
+  if (reporter_->seconds_per_step() > 0) summary.pipeline_efficiency = slowest_s / reporter_->seconds_per_step();
+  if (writes()) write_summary(std::filesystem::path(plan_.config.out) / "summary.json", summary);
+  return summary;
+}
+
+}  // namespace
+
+std::optional<RunSummary> run_worker(const RunPlan& plan, const RunOptions& options, Transport& transport) {
+  return WorkerRun(plan, options, transport).run();
+}
+
+}  // namespace lamina

@@ -1,0 +1,164 @@
+#include "lamina/train/checkpoint.hpp"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+
+#include <fstream>
+
+#include "lamina/core/error.hpp"
+#include "lamina/core/files.hpp"
+#include "lamina/train/run_config.hpp"
+#include "pipeline/small_network.hpp"
+#include "temporary_directory.hpp"
+
+namespace lamina {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+std::string config_yaml() { return to_yaml(list_fields(RunConfig{})); }
+
+std::vector<Stage> two_stages(std::uint64_t seed) {
+  const std::vector<ModuleSpec> modules = testing::small_modules();
+  std::vector<Stage> stages;
+  stages.emplace_back(0, std::vector<ModuleSpec>(modules.begin(), modules.begin() + 2), SgdConfig{}, Initializer(seed));
+  stages.emplace_back(1, std::vector<ModuleSpec>(modules.begin() + 2, modules.end()), SgdConfig{}, Initializer(seed));
+  return stages;
+}
+
+void step(std::vector<Stage>& stages, int number) {
+  Packet packet = testing::train_packet(number, 6);
+  for (Stage& stage : stages) packet = stage.process(std::move(packet));
+}
+
+Manifest save(const CheckpointWriter& writer, const std::vector<Stage>& stages, std::int64_t step) {
+  Packet mark{.kind = PacketKind::checkpoint, .step = step};
+  for (const Stage& stage : stages) mark.notes.push_back(writer.save(stage, mark));
+  return writer.finish(mark);
+}
+
+// A directory with one checkpoint of a network trained for two steps.
+class Checkpoint : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    step(stages_, 0);
+    step(stages_, 1);
+    manifest_ = save(writer_, stages_, 2);
+  }
+
+  fs::path path() const { return find_checkpoints(directory_.path()).back(); }
+
+  void expect_refused(const std::string& why) {
+    std::vector<Stage> other = two_stages(2);
+    const at::Tensor before = other[0].parts()[0].module.block_parameters()[0].detach().clone();
+    try {
+      load_stage(path(), read_manifest(path()), other[0]);
+      FAIL() << "it was loaded";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::checkpoint);
+      EXPECT_THAT(e.what(), HasSubstr(why));
+    }
+    EXPECT_TRUE(at::equal(before, other[0].parts()[0].module.block_parameters()[0])) << "a part was loaded";
+  }
+
+  testing::TemporaryDirectory directory_;
+  CheckpointWriter writer_{directory_.path(), config_yaml(), 2};
+  std::vector<Stage> stages_ = two_stages(1);
+  Manifest manifest_;
+};
+
+TEST_F(Checkpoint, ALoadedNetworkGoesOnToTheSameBits) {
+  std::vector<Stage> other = two_stages(2);
+  for (Stage& stage : other) load_stage(path(), read_manifest(path()), stage);
+  for (int i = 2; i < 5; ++i) {
+    step(stages_, i);
+    step(other, i);
+  }
+  EXPECT_EQ(save(writer_, stages_, 5).params_sha256,
+            save(CheckpointWriter(directory_.path() / "other", config_yaml(), 2), other, 5).params_sha256);
+}
+
+TEST_F(Checkpoint, TheDigestTellsNetworksApart) {
+  step(stages_, 2);
+  EXPECT_NE(save(writer_, stages_, 3).params_sha256, manifest_.params_sha256);
+}
+
+TEST_F(Checkpoint, OnlyTheNewestAreKept) {
+  save(writer_, stages_, 3);
+  save(writer_, stages_, 4);
+  const auto found = find_checkpoints(directory_.path());
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].filename(), "step-00000003");
+  EXPECT_EQ(found[1].filename(), "step-00000004");
+}
+
+TEST_F(Checkpoint, OneThatWasNeverFinishedDoesNotCount) {
+  writer_.save(stages_[0], {.kind = PacketKind::checkpoint, .step = 9});
+  EXPECT_EQ(path().filename(), "step-00000002");
+  remove_partial_checkpoints(directory_.path());
+  EXPECT_EQ(std::distance(fs::directory_iterator(directory_.path()), fs::directory_iterator()), 1);
+}
+
+TEST_F(Checkpoint, AFlippedByteAnywhereIsNoticed) {
+  const fs::path file = path() / "module-001.safetensors";
+  const std::string whole = read_file(file);
+  for (const std::size_t at : {std::size_t{0}, std::size_t{20}, whole.size() / 2, whole.size() - 1}) {
+    std::string flipped = whole;
+    flipped[at] ^= 1;
+    std::ofstream(file, std::ios::binary) << flipped;
+    expect_refused("SHA-256");
+  }
+}
+
+TEST_F(Checkpoint, AFlippedByteInTheManifestIsNoticed) {
+  const fs::path file = path() / "manifest.json";
+  const std::string whole = read_file(file);
+  for (std::size_t at = 0; at < whole.size(); at += 41) {
+    std::string flipped = whole;
+    flipped[at] ^= 1;
+    std::ofstream(file, std::ios::binary) << flipped;
+    // White space between the tokens is the one thing that says nothing.
+    if (std::isspace(static_cast<unsigned char>(whole[at]))) continue;
+    EXPECT_THROW(read_manifest(path()), Error) << at << ": " << whole.substr(at, 20);
+  }
+}
+
+TEST_F(Checkpoint, ATruncatedOrMissingFileIsNoticed) {
+  const fs::path file = path() / "module-001.safetensors";
+  fs::resize_file(file, 100);
+  expect_refused("found 100");
+  fs::remove(file);
+  expect_refused("found none");
+}
+
+TEST_F(Checkpoint, AnotherRunsConfigurationIsRefused) {
+  RunConfig config;
+  EXPECT_NO_THROW(check_same_run(manifest_, list_fields(config)));
+  config.train.max_steps = 7;
+  config.pipeline.workers = 3;
+  config.pipeline.transport = "mpi";
+  EXPECT_NO_THROW(check_same_run(manifest_, list_fields(config)));
+  config.model.backbone = "resnet20";
+  try {
+    check_same_run(manifest_, list_fields(config));
+    FAIL() << "the backbone differs";
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), HasSubstr("expected model.backbone: resnet32, found resnet20"));
+  }
+}
+
+TEST_F(Checkpoint, AFileWhereTheDirectoryShouldBeIsAStorageError) {
+  const fs::path blocked = directory_.path() / "blocked";
+  std::ofstream(blocked) << "a file";
+  try {
+    CheckpointWriter(blocked, config_yaml(), 1).save(stages_[0], {.kind = PacketKind::checkpoint, .step = 1});
+    FAIL() << "it wrote below a file";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::storage);
+    EXPECT_THAT(e.what(), HasSubstr(blocked.string()));
+  }
+}
+
+}  // namespace
+}  // namespace lamina

@@ -1,0 +1,100 @@
+#include "lamina/train/stream_plan.hpp"
+
+#include <gtest/gtest.h>
+
+namespace lamina {
+namespace {
+
+RunConfig config(std::int64_t epochs, std::int64_t batch) {
+  RunConfig run;
+  run.train.epochs = epochs;
+  run.train.batch = batch;
+  return run;
+}
+
+std::vector<StreamItem> all(StreamPlan plan) {
+  std::vector<StreamItem> items;
+  do {
+    items.push_back(plan.next());
+  } while (items.back().packet.kind != PacketKind::stop);
+  return items;
+}
+
+// t a training step, e an evaluation's batch, c a checkpoint, s the stop.
+std::string letters(const std::vector<StreamItem>& items) {
+  std::string text;
+  for (const StreamItem& item : items) text += "tecs"[static_cast<int>(item.packet.kind)];
+  return text;
+}
+
+TEST(StreamPlan, AnEpochEndsWithAnEvaluationAndTheRunWithAStop) {
+  EXPECT_EQ(letters(all(StreamPlan(config(2, 4), 10, 6, {}))), "tttee" "tttee" "s");
+}
+
+TEST(StreamPlan, CheckpointsFollowTheEvaluationOfTheirStep) {
+  RunConfig run = config(2, 5);
+  run.train.eval_every_steps = 2;
+  run.checkpoint.every_steps = 2;
+  EXPECT_EQ(letters(all(StreamPlan(run, 10, 5, {}))), "ttec" "tte" "s");
+  run.checkpoint.every_steps = 3;
+  EXPECT_EQ(letters(all(StreamPlan(run, 10, 5, {}))), "tte" "tc" "te" "s");
+}
+
+TEST(StreamPlan, EveryTrainingImageIsAskedForOnceAnEpochAndTheLastBatchIsShort) {
+  std::vector<std::int64_t> counts;
+  std::int64_t next = 0;
+  for (const StreamItem& item : all(StreamPlan(config(1, 4), 10, 4, {})))
+    if (item.packet.kind == PacketKind::train) {
+      EXPECT_EQ(item.batch.first, next);
+      next += item.batch.count;
+      counts.push_back(item.batch.count);
+    }
+  EXPECT_EQ(counts, (std::vector<std::int64_t>{4, 4, 2}));
+}
+
+TEST(StreamPlan, MaxStepsCutsTheRunShortWithAnEvaluation) {
+  RunConfig run = config(9, 5);
+  run.train.max_steps = 3;
+  const auto items = all(StreamPlan(run, 10, 5, {}));
+  EXPECT_EQ(letters(items), "tte" "te" "s");
+  EXPECT_EQ(items.back().packet.step, 3);
+  EXPECT_EQ(items.back().packet.total_steps, 3);
+  EXPECT_TRUE(items.back().packet.evaluated);
+}
+
+TEST(StreamPlan, ResumedAnywhereItGoesOnAsIfItHadNeverStopped) {
+  RunConfig run = config(3, 4);
+  run.train.eval_every_steps = 2;
+  run.checkpoint.every_steps = 3;
+  const auto whole = all(StreamPlan(run, 10, 8, {}));
+  for (std::size_t stop = 1; stop < whole.size(); ++stop) {
+    StreamPlan before(run, 10, 8, {});
+    for (std::size_t i = 0; i < stop; ++i) before.next();
+    const Packet mark = before.stop_here().packet;
+    const auto rest = all(StreamPlan(run, 10, 8, {.step = mark.step, .evaluated = mark.evaluated}));
+    // A checkpoint's mark at the very stop is not repeated, and an evaluation cut short begins anew.
+    std::size_t at = stop;
+    while (whole[at].packet.kind == PacketKind::checkpoint) ++at;
+    while (whole[at].packet.kind == PacketKind::eval && whole[at].batch.first > 0) --at;
+    ASSERT_EQ(letters(rest), letters(whole).substr(at)) << "stopped before item " << stop;
+    for (std::size_t i = 0; i < rest.size(); ++i) {
+      EXPECT_EQ(rest[i].packet.step, whole[at + i].packet.step);
+      EXPECT_EQ(rest[i].packet.lr, whole[at + i].packet.lr);
+      EXPECT_EQ(rest[i].batch.epoch, whole[at + i].batch.epoch);
+      EXPECT_EQ(rest[i].batch.first, whole[at + i].batch.first);
+    }
+  }
+}
+
+TEST(StreamPlan, AFinishedRunResumedStopsAtOnce) {
+  EXPECT_EQ(letters(all(StreamPlan(config(1, 5), 10, 5, {.step = 2, .evaluated = true}))), "s");
+}
+
+TEST(StreamPlan, EvaluationOnlyHasNoTrainingStep) {
+  const auto items = all(StreamPlan::evaluation_only(config(9, 4), 10, 70));
+  EXPECT_EQ(letters(items), "eee" "s");
+  EXPECT_EQ(items.front().packet.step, 70);
+}
+
+}  // namespace
+}  // namespace lamina
