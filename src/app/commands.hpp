@@ -1,0 +1,36 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "lamina/train/run_plan.hpp"
+
+// One function a subcommand, each in a file of its name: it adds its options to the command line, and what it does.
+
+namespace lamina {
+
+void add_train_command(CLI::App& app);
+void add_eval_command(CLI::App& app);
+void add_show_command(CLI::App& app);
+void add_plan_command(CLI::App& app);
+void add_bench_command(CLI::App& app);
+
+/// What every command that takes a configuration is given.
+struct ConfigArguments {
+  std::string file;
+  std::vector<std::string> sets;
+  std::string out;
+
+  /// Adds CONFIG and --set.
+  void add_to(CLI::App& command);
+  /// Adds --out too.
+  void add_out_to(CLI::App& command);
+  /// Reads file and overrides. @throws Error{config}
+  ConfigText text() const;
+  /// Reads, checks and works out the configuration. @throws Error{config}
+  RunPlan plan() const;
+};
+
+}  // namespace lamina

@@ -1,0 +1,27 @@
+#include "commands.hpp"
+
+namespace lamina {
+
+void ConfigArguments::add_to(CLI::App& command) {
+  command.add_option("config", file, "configuration, YAML")->required();
+  command.add_option("--set", sets, "override one value, e.g. --set train.max_steps=30")->allow_extra_args(false);
+}
+
+void ConfigArguments::add_out_to(CLI::App& command) {
+  command.add_option("--out", out, "directory of the run's files (config key: out)");
+}
+
+ConfigText ConfigArguments::text() const {
+  ConfigText text = ConfigText::from_file(file);
+  for (const std::string& assignment : sets) text.set(assignment);
+  return text;
+}
+
+RunPlan ConfigArguments::plan() const {
+  ConfigText configuration = text();
+  RunConfig config = read_run_config(configuration);
+  if (!out.empty()) config.out = out;
+  return make_run_plan(std::move(config), mpi_launch());
+}
+
+}  // namespace lamina

@@ -1,0 +1,41 @@
+#include <fmt/format.h>
+
+#include "commands.hpp"
+#include "lamina/comm/mpi.hpp"
+#include "lamina/core/error.hpp"
+#include "lamina/core/log.hpp"
+#include "version.hpp"
+
+namespace {
+
+constexpr int unexpected_exit_code = 1;
+
+// Every rank of an MPI job finds the same fault in a configuration; one of them says so.
+int fail(const char* message, int exit_code) {
+  if (lamina::mpi_launch().rank == 0) lamina::log_error(message);
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Lamina: deep networks as a pipeline of gradient-isolated stages"};
+  app.set_version_flag("--version", lamina::version_text);
+  app.require_subcommand(1);
+  lamina::add_train_command(app);
+  lamina::add_eval_command(app);
+  lamina::add_show_command(app);
+  lamina::add_plan_command(app);
+  lamina::add_bench_command(app);
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& e) {
+    // Help and version come this way too, with code 0.
+    return app.exit(e) == 0 ? 0 : static_cast<int>(lamina::ErrorKind::config);
+  } catch (const lamina::Error& e) {
+    return fail(e.what(), e.exit_code());
+  } catch (const std::exception& e) {
+    return fail(e.what(), unexpected_exit_code);
+  }
+}
