@@ -23,11 +23,12 @@ std::optional<int> number_from(const char* variable) {
 struct LaunchVariables {
   const char* rank;
   const char* size;
+  const char* local_size;
 };
 constexpr LaunchVariables launch_variables[] = {
-    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
-    {"PMI_RANK", "PMI_SIZE"},
-    {"PMIX_RANK", "SLURM_NTASKS"},
+    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"},
+    {"PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"},
+    {"PMIX_RANK", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE"},
 };
 
 }  // namespace
@@ -36,7 +37,11 @@ MpiLaunch mpi_launch() {
   for (const LaunchVariables& variables : launch_variables) {
     const std::optional<int> rank = number_from(variables.rank);
     const std::optional<int> size = number_from(variables.size);
-    if (rank && size) return {.rank = *rank, .size = *size, .launched = true};
+    if (rank && size)
+      return {.rank = *rank,
+              .size = *size,
+              .local_size = number_from(variables.local_size).value_or(*size),
+              .launched = true};
   }
   return {};
 }

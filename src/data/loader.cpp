@@ -4,7 +4,7 @@
 
 #include <condition_variable>
 #include <deque>
-#include <future>
+#include <exception>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -24,11 +24,30 @@ namespace {
 
 using Order = std::shared_ptr<const std::vector<std::int64_t>>;
 
-/// What a thread does next: a batch to make, and the promise of it that take() waits for.
+/// A batch, or why there is none. The thread that fills it lets go of the exception by handing it over under
+/// the lock, so only take()'s thread ever ends its life.
+struct Result {
+  bool ready = false;
+  Batch batch;
+  std::exception_ptr error;
+};
+
+template <class Make>
+Result result_of(Make make) {
+  Result result{.ready = true, .batch = {}, .error = {}};
+  try {
+    result.batch = make();
+  } catch (...) {
+    result.error = std::current_exception();
+  }
+  return result;
+}
+
+/// What a thread does next: a batch to make, and the place in the queue where it goes.
 struct Job {
   BatchRequest request;
   Order order;
-  std::promise<Batch> promise;
+  Result* place;
 };
 
 }  // namespace
@@ -50,34 +69,28 @@ struct Loader::State {
   }
 
   void work() {
-    while (std::optional<Job> job = next_job()) {
-      try {
-        job->promise.set_value(maker.make(job->request, job->order.get()));
-      } catch (...) {
-        job->promise.set_exception(std::current_exception());
-      }
+    while (const std::optional<Job> job = next_job()) {
+      Result result = result_of([&] { return maker.make(job->request, job->order.get()); });
+      const std::lock_guard lock(mutex);
+      *job->place = std::move(result);
+      changed.notify_all();
     }
   }
 
-  /// Waits for its turn and for room, asks for a request, and queues the promise of its batch.
+  /// Waits for its turn and for room, asks for a request, and keeps a place in the queue for its batch.
   std::optional<Job> next_job() {
     const std::lock_guard turn(turn_mutex);
     if (!wait_for_room()) return std::nullopt;
     // `mutex` is free meanwhile: `next` may take its time, or locks of its own, while take() goes on.
     std::optional<Job> job;
-    std::promise<Batch> failure;
-    std::future<Batch> future;
-    try {
-      if (const std::optional<BatchRequest> request = next()) {
-        job = Job{*request, order_of(*request), {}};
-        future = job->promise.get_future();
-      }
-    } catch (...) {
-      failure.set_exception(std::current_exception());
-      future = failure.get_future();
-    }
+    Result failure = result_of([&] {
+      const std::optional<BatchRequest> request = next();
+      if (request) job = Job{*request, order_of(*request), nullptr};
+      return Batch();
+    });
     const std::lock_guard lock(mutex);
-    if (future.valid()) queue.push_back(std::move(future));
+    if (job) job->place = &queue.emplace_back();
+    if (failure.error) queue.push_back(std::move(failure));
     exhausted = !job;
     changed.notify_all();
     return job;
@@ -111,7 +124,7 @@ struct Loader::State {
 
   std::mutex mutex;
   std::condition_variable changed;
-  std::deque<std::future<Batch>> queue;  // promised and not yet taken, in the order of the requests
+  std::deque<Result> queue;  // asked for and not yet taken, in the order of the requests; places stay put
   bool exhausted = false;
   bool stopping = false;
 
@@ -135,18 +148,14 @@ Loader::~Loader() = default;
 std::optional<Batch> Loader::take() {
   State& state = *state_;
   std::unique_lock lock(state.mutex);
-  state.changed.wait(lock, [&] { return state.exhausted || !state.queue.empty(); });
+  state.changed.wait(lock, [&] { return state.queue.empty() ? state.exhausted : state.queue.front().ready; });
   if (state.queue.empty()) return std::nullopt;
-  // A batch counts as ahead until it is ready; only take() removes from the queue, so the front stays put.
-  const std::future<Batch>& front = state.queue.front();
-  lock.unlock();
-  front.wait();
-  lock.lock();
-  std::future<Batch> batch = std::move(state.queue.front());
+  Result result = std::move(state.queue.front());
   state.queue.pop_front();
   lock.unlock();
   state.changed.notify_all();
-  return batch.get();
+  if (result.error) std::rethrow_exception(result.error);
+  return std::move(result.batch);
 }
 
 }  // namespace lamina

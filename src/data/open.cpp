@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <numeric>
+#include <system_error>
 
 #include "data/known_data.hpp"
 #include "data/random.hpp"
@@ -48,15 +49,21 @@ std::vector<fs::path> candidate_folders(const KnownData& known, const std::strin
 
 /// The first folder that holds all the files.
 fs::path find_folder(const KnownData& known, const std::vector<std::string>& files, const std::string& root) {
+  const auto is_absent = [](const fs::path& path) {
+    std::error_code unreadable_counts_as_absent;
+    return !fs::is_regular_file(path, unreadable_counts_as_absent);
+  };
   std::vector<std::string> missing;
   for (const fs::path& folder : candidate_folders(known, root)) {
-    const auto absent = std::ranges::find_if_not(
-        files, [&](const std::string& file) { return fs::is_regular_file(folder / file); });
+    const auto absent =
+        std::ranges::find_if(files, [&](const auto& file) { return is_absent(folder / file); });
     if (absent == files.end()) return folder;
     missing.push_back((folder / *absent).string());
   }
+  if (missing.empty())
+    missing.emplace_back("folder to look in (data.root, $LAMINA_DATA and $HOME are empty)");
   throw Error(ErrorKind::data, fmt::format("data set {}: expected its files, found no {}; {}", known.name,
-                                           fmt::join(missing, " nor "), known.remedy));
+                                           fmt::join(missing, " and no "), known.remedy));
 }
 
 std::shared_ptr<const Dataset> read_part(const KnownPart& part, const fs::path& folder) {

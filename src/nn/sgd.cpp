@@ -22,8 +22,11 @@ void Sgd::step(const std::vector<at::Tensor>& grads, double lr) {
   for (std::size_t i = 0; i < aligned.size(); ++i)
     if (aligned[i].strides() != parameters_[i].strides())
       aligned[i] = at::empty_like(parameters_[i].detach()).copy_(aligned[i]);
-  at::_fused_sgd_(parameters_, aligned, momentum_, config_.weight_decay, config_.momentum, lr,
-                  /*dampening=*/0.0, config_.nesterov, /*maximize=*/false, /*is_first_step=*/false);
+  // Without momentum the kernel wants no buffers at all; ours stay zero.
+  const bool accelerates = config_.momentum > 0;
+  at::_fused_sgd_(parameters_, aligned, accelerates ? at::TensorList(momentum_) : at::TensorList(),
+                  config_.weight_decay, config_.momentum, lr, /*dampening=*/0.0, config_.nesterov && accelerates,
+                  /*maximize=*/false, /*is_first_step=*/false);
 }
 
 }  // namespace lamina

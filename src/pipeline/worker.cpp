@@ -23,8 +23,10 @@ void Worker::run() {
     for (const Action& action : round_) perform(action);
   } while (packet_.kind != PacketKind::stop);
   // The stop mark itself must have left before anybody says goodbye.
+  const Stopwatch leaving;
   for (const auto& lane : sent_)
     for (const auto& handle : lane) handle->wait(limit_);
+  account_.wait_room_s += leaving.elapsed_s();
   account_.total_s = watch.elapsed_s();
 }
 

@@ -1,5 +1,6 @@
 #include "lamina/train/engine.hpp"
 
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include <cstdlib>
@@ -19,7 +20,9 @@ namespace {
 // An exception of any kind as ours, with the worker that met it.
 Error named(const std::exception& e, int worker) {
   const auto* ours = dynamic_cast<const Error*>(&e);
-  return Error(ours ? ours->kind() : ErrorKind::contract, fmt::format("worker {}: {}", worker, e.what()));
+  const auto* torchs = dynamic_cast<const c10::Error*>(&e);  // says where it was thrown on further lines
+  return Error(ours ? ours->kind() : ErrorKind::contract,
+               fmt::format("worker {}: {}", worker, torchs ? torchs->what_without_backtrace() : e.what()));
 }
 
 // Keeps the error that began it: what peers report of having been woken by abort() is only its echo.

@@ -1,7 +1,6 @@
 #include "lamina/train/reporter.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -43,7 +42,8 @@ std::string duration(double s) {
 
 }  // namespace
 
-Reporter::Reporter(std::filesystem::path metrics, std::int64_t start_step) : terminal_(isatty(STDOUT_FILENO) != 0) {
+Reporter::Reporter(const std::filesystem::path& metrics, std::int64_t start_step, Display display)
+    : display_(display) {
   if (metrics.empty()) return;
   write_file_atomically(metrics, kept_lines(metrics, start_step));
   metrics_.open(metrics, std::ios::app);
@@ -102,8 +102,10 @@ void Reporter::on_eval(const Packet& packet) {
 }
 
 void Reporter::show_step(const Packet& packet, double step_s) {
+  if (display_ == Display::nothing) return;
+  const bool bar = display_ == Display::bar;
   const bool last = packet.step + 1 == packet.total_steps;
-  if (seen_steps_ > 1 && !last && since_shown_.elapsed_s() < (terminal_ ? redraw_s : line_s)) return;
+  if (seen_steps_ > 1 && !last && since_shown_.elapsed_s() < (bar ? redraw_s : line_s)) return;
   since_shown_.lap_s();
   std::vector<std::string> busy;
   for (const double s : packet.stage_s) busy.push_back(fmt::format("{:.0f}", 100 * std::min(1.0, s / step_s)));
@@ -113,7 +115,7 @@ void Reporter::show_step(const Packet& packet, double step_s) {
       "epoch {:>3}  step {:>6}/{}  {:>6.0f} images/s  loss {:.4f}  lr {:.4f}  left {}  busy % {}", packet.epoch + 1,
       packet.step + 1, packet.total_steps, static_cast<double>(packet.samples()) / step_s, packet.modules.back().loss,
       packet.lr, duration(left_s), fmt::join(busy, " "));
-  if (!terminal_) return show_line(line);
+  if (!bar) return show_line(line);
   const auto filled = static_cast<int>(bar_width * (packet.step + 1) / std::max<std::int64_t>(1, packet.total_steps));
   fmt::print("\r\x1b[K[{:=<{}}{:{}}] {}", "", filled, "", bar_width - filled, line);
   std::fflush(stdout);
@@ -121,7 +123,8 @@ void Reporter::show_step(const Packet& packet, double step_s) {
 
 // A line of its own; on a terminal it takes the bar's place, which is drawn anew below.
 void Reporter::show_line(const std::string& line) {
-  fmt::print("{}{}\n", terminal_ ? "\r\x1b[K" : "", line);
+  if (display_ == Display::nothing) return;
+  fmt::print("{}{}\n", display_ == Display::bar ? "\r\x1b[K" : "", line);
   std::fflush(stdout);
 }
 

@@ -30,23 +30,28 @@ RunStart open_start(const fs::path& checkpoint) {
   return {checkpoint, read_manifest(checkpoint)};
 }
 
-RunStart prepare_run(const RunPlan& plan, const RunOptions& options) {
-  if (options.mode == RunMode::eval) return open_start(options.checkpoint);
-  if (options.mode == RunMode::bench) return {};
+RunStart find_start(const RunPlan& plan, const RunOptions& options) {
   const fs::path out = plan.config.out;
-  if (options.mode == RunMode::train && fs::exists(out))
-    throw Error(ErrorKind::storage, fmt::format("{}: expected a new directory, found an existing one; go on with "
-                                                "--resume or choose another with --out",
-                                                out.string()));
-  RunStart start;
-  if (options.mode == RunMode::resume) {
-    start = newest(plan);
-    if (start.manifest) check_same_run(*start.manifest, list_fields(plan.config));
-    remove_partial_checkpoints(checkpoint_directory(out));
+  switch (options.mode) {
+    case RunMode::bench: return {};
+    case RunMode::eval: return open_start(options.checkpoint);
+    case RunMode::train:
+      if (!fs::exists(out)) return {};
+      throw Error(ErrorKind::storage, fmt::format("{}: expected a new directory, found an existing one; go on with "
+                                                  "--resume or choose another with --out",
+                                                  out.string()));
+    case RunMode::resume: break;
   }
-  make_directory(checkpoint_directory(out));
-  write_file_atomically(out / "config.yaml", to_yaml(list_fields(plan.config)));
+  RunStart start = newest(plan);
+  if (start.manifest) check_same_run(*start.manifest, list_fields(plan.config));
   return start;
+}
+
+void prepare_directory(const RunPlan& plan) {
+  const fs::path out = plan.config.out;
+  make_directory(checkpoint_directory(out));
+  remove_partial_checkpoints(checkpoint_directory(out));
+  write_file_atomically(out / "config.yaml", to_yaml(list_fields(plan.config)));
 }
 
 }  // namespace lamina

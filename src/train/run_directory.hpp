@@ -20,10 +20,14 @@ struct RunStart {
 /// Checkpoints of a run in `out`.
 std::filesystem::path checkpoint_directory(const std::filesystem::path& out);
 
-/// Creates the run's directory, or takes it up again, and finds where to begin. Called by the first worker alone.
-/// @throws Error{storage} if it exists and this is not a resume, or cannot be written;
+/// Finds where to begin, and writes nothing. Called by the first worker alone.
+/// @throws Error{storage} if the run's directory exists and this is not a resume;
 ///         Error{checkpoint} for a checkpoint that is damaged or of another run.
-RunStart prepare_run(const RunPlan& plan, const RunOptions& options);
+RunStart find_start(const RunPlan& plan, const RunOptions& options);
+
+/// Creates the run's directory, or clears what a killed run left half-written there. Called by the first worker
+/// alone, once nothing else can be wrong. @throws Error{storage}
+void prepare_directory(const RunPlan& plan);
 
 /// The same beginning as another worker found it.
 RunStart open_start(const std::filesystem::path& checkpoint);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "lamina/core/error.hpp"
 #include "lamina/core/log.hpp"
@@ -28,6 +29,13 @@ bool resolve_transport(const PipelineConfig& config, const MpiLaunch& launch) {
                                                "mpirun started {} processes",
                                                launch.size));
   return config.transport == "mpi" || (config.transport == "auto" && launch.launched);
+}
+
+// The host's processors, shared by its workers; never more than this process may use, which mpirun may have bound.
+std::int64_t resolve_threads(const MpiLaunch& launch, std::int64_t workers) {
+  const std::int64_t here = launch.launched ? launch.local_size : workers;
+  const std::int64_t fair = static_cast<std::int64_t>(std::thread::hardware_concurrency()) / here;
+  return std::max<std::int64_t>(1, std::min<std::int64_t>(fair, usable_processors()));
 }
 
 std::vector<LaneSpec> make_lanes(const RunPlan& plan) {
@@ -67,8 +75,7 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   plan.first_stage = deal_stages(plan.stages, workers);
   plan.over_mpi = resolve_transport(config.pipeline, launch);
   config.pipeline.workers = workers;
-  if (!config.pipeline.threads)
-    config.pipeline.threads = std::max<std::int64_t>(1, usable_processors() / (launch.launched ? 1 : workers));
+  if (!config.pipeline.threads) config.pipeline.threads = resolve_threads(launch, workers);
   plan.config = std::move(config);
   plan.schedule = streaming_schedule(plan.first_stage);
   play(plan.schedule, 2 * plan.num_workers() + 2, static_cast<int>(plan.config.pipeline.buffers));

@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -34,6 +35,7 @@ class WorkerRun {
   bool trains() const { return options_.mode != RunMode::eval; }
   bool writes() const { return options_.mode == RunMode::train || options_.mode == RunMode::resume; }
 
+  Display display() const;
   RunStart agree_on_start();
   void warn_of_affinity() const;
   std::vector<Stage> load_stages() const;
@@ -75,6 +77,12 @@ std::optional<RunSummary> WorkerRun::run() {
   return summarise(std::move(reports));
 }
 
+// mpirun gives every rank a terminal of its own, whatever it is started from itself.
+Display WorkerRun::display() const {
+  if (!writes()) return Display::nothing;
+  return isatty(STDOUT_FILENO) != 0 && !plan_.over_mpi ? Display::bar : Display::lines;
+}
+
 // The first worker looks at the disk and the others hear of it, so that all begin alike and only one complains.
 RunStart WorkerRun::agree_on_start() {
   RunStart start;
@@ -82,10 +90,11 @@ RunStart WorkerRun::agree_on_start() {
   Json word = Json::object();
   if (is_first()) {
     try {
-      start = prepare_run(plan_, options_);
+      start = find_start(plan_, options_);
       word["checkpoint"] = start.checkpoint.string();
       source_.emplace(trains() ? Source::training(plan_, {start.step(), start.evaluated()}, options_.stop_requested)
                                : Source::evaluation(plan_, start.step()));
+      if (writes()) prepare_directory(plan_);
     } catch (const Error& e) {
       error = e;
       word["error"] = e.what();
@@ -116,7 +125,8 @@ WorkerHooks WorkerRun::make_hooks() {
   if (is_first()) hooks.source = [this] { return source_->next(); };
   hooks.save = [this](Stage& stage, const Packet& mark) { return save(stage, mark); };
   if (is_last()) {
-    reporter_.emplace(writes() ? std::filesystem::path(plan_.config.out) / "metrics.jsonl" : "", start_.step());
+    reporter_.emplace(writes() ? std::filesystem::path(plan_.config.out) / "metrics.jsonl" : "", start_.step(),
+                      display());
     hooks.sink = [this](const Packet& packet) { sink(packet); };
   }
   return hooks;

@@ -35,7 +35,7 @@ class Dataset {
 /// How images become a network's input: the augmentation of METHOD.md section 6 as data.
 struct Recipe {
   enum class Pad { none, zero, reflect };
-  Pad pad = Pad::none;       ///< training only, around the image before the random crop
+  Pad pad = Pad::none;  ///< training only, around the image before the random crop
   std::int64_t pad_pixels = 0;
   bool flip = false;         ///< training only, horizontally with probability 1/2
   std::vector<double> mean;  ///< per channel, of values in [0,1]

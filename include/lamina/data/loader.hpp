@@ -13,10 +13,10 @@ namespace lamina {
 
 /// One batch to make.
 struct BatchRequest {
-  bool training = true;      ///< false: from the test part, in order, unaugmented
-  std::int64_t epoch = 0;    ///< chooses the order and the augmentation of a training batch
-  std::int64_t first = 0;    ///< position of its first image in the epoch's order
-  std::int64_t count = 0;    ///< images; the last batch of an epoch may be short
+  bool training = true;    ///< false: from the test part, in order, unaugmented
+  std::int64_t epoch = 0;  ///< chooses the order and the augmentation of a training batch
+  std::int64_t first = 0;  ///< position of its first image in the epoch's order
+  std::int64_t count = 0;  ///< images; the last batch of an epoch may be short
 };
 
 /// A batch as the first stage takes it.
@@ -35,10 +35,10 @@ struct LoaderOptions {
 
 /// Makes batches ahead of the training, in the order of their requests.
 ///
-/// Determinism  a batch depends on (seed, epoch, position) alone: neither on threads nor on what was made before.
-/// Threads      take() from one thread; the loader's own threads do the work, each with one intra-op thread.
-/// Blocking     take() waits until its batch is ready. The destructor stops the threads.
-/// Errors       an Error thrown while a batch is made is rethrown by the take() that would return it.
+/// Determinism  a batch depends on (seed, epoch, position) alone, not on threads or earlier batches.
+/// Threads      take() from one thread; the loader's own threads do the work, plain loops, no intra-op
+/// threads. Blocking     take() waits until its batch is ready. The destructor stops the threads. Errors an
+/// Error thrown while a batch is made is rethrown by the take() that would return it.
 class Loader {
  public:
   /// `next` yields the requests one by one and then nothing; it is called from the loader's threads, one at a

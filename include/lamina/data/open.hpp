@@ -11,10 +11,10 @@ namespace lamina {
 /// Which images, and where they lie.
 struct DataConfig {
   std::string name = "cifar10";
-  std::string root;               ///< empty: $LAMINA_DATA, then ~/.cache/lamina/data
-  std::int64_t validation = 0;    ///< > 0: held-out training images replace the test set
-  std::int64_t train_limit = 0;   ///< > 0: only the first so many training images
-  std::int64_t test_limit = 0;    ///< > 0: only the first so many test images
+  std::string root{};            ///< empty: $LAMINA_DATA, then ~/.cache/lamina/data
+  std::int64_t validation = 0;   ///< > 0: held-out training images replace the test set
+  std::int64_t train_limit = 0;  ///< > 0: only the first so many training images
+  std::int64_t test_limit = 0;   ///< > 0: only the first so many test images
   std::int64_t loader_threads = 1;
   bool augment = true;
   void visit(FieldVisitor& v);
@@ -33,7 +33,8 @@ DataTraits data_traits(const DataConfig& config);
 ///
 /// With `validation: n`, n training images chosen by a fixed permutation (independent of the seed) become the
 /// test part and leave the training part; the real test images are not read.
-/// @throws Error{data} naming file, what was expected and what was found: missing, truncated, label out of range.
+/// @throws Error{data} naming file, what was expected and what was found: missing, truncated, label out of
+/// range.
 DataSource open_data(const DataConfig& config);
 
 }  // namespace lamina

@@ -11,6 +11,13 @@
 
 namespace lamina {
 
+/// What a person sees of a run.
+enum class Display {
+  nothing,
+  lines,  ///< one now and then, for pipes and files
+  bar,    ///< a line that is drawn anew, for terminals
+};
+
 /// What the last stage makes of the packets that reach it: sums, metrics.jsonl, and what a person sees.
 ///
 /// metrics.jsonl has one line a training step, {"kind":"train","step":...,"epoch":...,"lr":...,"images_per_s":...,
@@ -19,7 +26,7 @@ class Reporter {
  public:
   /// Lines of steps from `start_step` on, left over from before a resume, are dropped from `metrics`. An empty path
   /// writes none.
-  Reporter(std::filesystem::path metrics, std::int64_t start_step);
+  Reporter(const std::filesystem::path& metrics, std::int64_t start_step, Display display);
 
   void on_packet(const Packet& packet);
 
@@ -38,7 +45,7 @@ class Reporter {
   void show_line(const std::string& line);
 
   std::ofstream metrics_;
-  bool terminal_;
+  Display display_;
   Stopwatch since_packet_;
   Stopwatch since_shown_;
   bool after_train_ = false;         // the packet before was a training step, so the interval is one of the stream

@@ -1,0 +1,79 @@
+"""Runs the lamina binary for the tests of this folder: real processes, real MPI, real files."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+BINARY = os.environ["LAMINA_BINARY"]
+MPI_ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+# Exit codes, as the README lists them.
+OK, CONFIG, DATA, CHECKPOINT, STORAGE = 0, 2, 3, 4, 5
+
+SMALL = """
+model: {backbone: resnet8}
+partition: {modules: 4}
+method: {framework: dgl, head: mlp_sr}
+pipeline: {stages: 2, workers: 1, threads: 1}
+data: {name: synthetic, train_limit: 200, test_limit: 60}
+train: {batch: 16, epochs: 2, lr_schedule: step, warmup_epochs: 0.2}
+"""
+
+
+class LaminaTest(unittest.TestCase):
+    """A test with a folder of its own that holds `small.yaml`."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="lamina-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.config = self.write("small.yaml", SMALL)
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def lamina(self, *arguments, ranks=0, timeout=300):
+        """The finished process; over MPI with that many ranks."""
+        command = [BINARY, *map(str, arguments)]
+        if ranks:
+            command = ["mpirun", "--oversubscribe", "-n", str(ranks), *command]
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=self.folder,
+                              env=os.environ | MPI_ENVIRONMENT)
+
+    def train(self, out, *sets, config=None, ranks=0, resume=False, expect=OK):
+        """Trains into folder/out and returns the summary, or the process where another code is expected."""
+        arguments = ["train", config or self.config, "--out", self.folder / out]
+        for assignment in sets:
+            arguments += ["--set", assignment]
+        if resume:
+            arguments.append("--resume")
+        process = self.lamina(*arguments, ranks=ranks)
+        self.assertEqual(process.returncode, expect, process.stdout + process.stderr)
+        return self.summary(out) if expect == OK else process
+
+    def summary(self, out):
+        return json.loads((self.folder / out / "summary.json").read_text())
+
+    def metrics(self, out):
+        return [json.loads(line) for line in (self.folder / out / "metrics.jsonl").read_text().splitlines()]
+
+    def checkpoints(self, out):
+        return sorted((self.folder / out / "checkpoints").iterdir())
+
+    def assert_refused(self, process, code, *fragments):
+        """One line on standard error with every fragment, and the exit code."""
+        self.assertEqual(process.returncode, code, process.stdout + process.stderr)
+        lines = process.stderr.strip().splitlines()
+        self.assertEqual(len(lines), 1, process.stderr)
+        for fragment in fragments:
+            self.assertIn(fragment, lines[0])
+
+
+def main():
+    unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]])

@@ -1,0 +1,91 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <optional>
+
+#include "data/data_files.hpp"
+#include "lamina/data/open.hpp"
+
+namespace lamina {
+namespace {
+
+struct ImageSet {
+  std::string name;
+  std::int64_t num_train;
+  std::int64_t num_test;
+  friend void PrintTo(const ImageSet& set, std::ostream* out) { *out << set.name; }
+};
+
+/// Opens the set, or says why it is not on this machine. A damaged set is an error, not an absent one.
+std::optional<DataSource> open_if_present(const std::string& name, std::string& reason) {
+  try {
+    return open_data({.name = name});
+  } catch (const Error& error) {
+    reason = error.what();
+    if (reason.find("expected its files") == std::string::npos) throw;
+    return std::nullopt;
+  }
+}
+
+class RealData : public testing::TestWithParam<ImageSet> {
+ protected:
+  void SetUp() override {
+    std::string reason;
+    source = open_if_present(GetParam().name, reason);
+    if (!source) GTEST_SKIP() << reason;
+  }
+  std::optional<DataSource> source;
+};
+
+TEST_P(RealData, HasItsPublishedSizesAndEquallyManyImagesAClass) {
+  const auto expect_balanced = [](const Dataset& part, std::int64_t size) {
+    ASSERT_EQ(part.size(), size);
+    std::vector<std::int64_t> counts(static_cast<std::size_t>(part.num_classes()));
+    for (std::int64_t i = 0; i < size; ++i) ++counts[static_cast<std::size_t>(part.label(i))];
+    EXPECT_THAT(counts, testing::Each(size / part.num_classes()));
+  };
+  expect_balanced(*source->train, GetParam().num_train);
+  expect_balanced(*source->test, GetParam().num_test);
+}
+
+TEST_P(RealData, IsAsItsTraitsSay) {
+  const DataTraits traits = data_traits({.name = GetParam().name});
+  EXPECT_EQ(source->train->shape(), traits.shape);
+  EXPECT_EQ(source->test->shape(), traits.shape);
+  EXPECT_EQ(source->train->num_classes(), traits.num_classes);
+}
+
+TEST_P(RealData, TheRecipesMeanAndDeviationAreThoseOfTheTrainingImages) {
+  const Dataset& train = *source->train;
+  const ImageShape shape = train.shape();
+  const auto plane = static_cast<std::size_t>(shape.height * shape.width);
+  Bytes image(static_cast<std::size_t>(shape.num_values()));
+  std::vector<std::uint64_t> sum(3), sum_of_squares(3);
+  for (std::int64_t i = 0; i < train.size(); ++i) {
+    train.read(i, image);
+    for (std::size_t k = 0; k < image.size(); ++k) {
+      sum[k / plane] += image[k];
+      sum_of_squares[k / plane] += std::uint64_t{image[k]} * image[k];
+    }
+  }
+  const double count = static_cast<double>(train.size()) * static_cast<double>(plane);
+  for (std::size_t c = 0; c < 3; ++c) {
+    const double mean = static_cast<double>(sum[c]) / count;
+    const double deviation = std::sqrt(static_cast<double>(sum_of_squares[c]) / count - mean * mean);
+    EXPECT_NEAR(source->recipe.mean[c], mean / 255, 5e-4);
+    EXPECT_NEAR(source->recipe.std[c], deviation / 255, 5e-4);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sets, RealData,
+                         testing::Values(ImageSet{"cifar10", 50000, 10000},
+                                         ImageSet{"cifar100", 50000, 10000},
+                                         ImageSet{"fashion-mnist", 60000, 10000}),
+                         [](const auto& set) {
+                           std::string name = set.param.name;
+                           std::erase(name, '-');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace lamina
