@@ -50,8 +50,9 @@ class CifarResNet(nn.Module):
         return self.fc(torch.flatten(nn.functional.adaptive_avg_pool2d(x, 1), 1))
 
 
-def load_fashion_mnist_test(count, root="/usr/share/datasets/fashion-mnist", mean=0.2860, std=0.3530):
-    """The first test images as Lamina presents them: padded to 32x32, three equal channels, normalised."""
+def load_fashion_mnist_test(count, root="/usr/share/datasets/fashion-mnist", mean=0.2190, std=0.3318):
+    """The first test images as Lamina presents them: padded to 32x32, three equal channels, normalised by the padded images' own mean and
+    deviation."""
     with gzip.open(f"{root}/t10k-images-idx3-ubyte.gz") as file:
         pixels = numpy.frombuffer(file.read(), numpy.uint8, offset=16).reshape(-1, 28, 28)[:count]
     with gzip.open(f"{root}/t10k-labels-idx1-ubyte.gz") as file:
