@@ -36,9 +36,9 @@ struct LoaderOptions {
 /// Makes batches ahead of the training, in the order of their requests.
 ///
 /// Determinism  a batch depends on (seed, epoch, position) alone, not on threads or earlier batches.
-/// Threads      take() from one thread; the loader's own threads do the work, plain loops, no intra-op
-/// threads. Blocking     take() waits until its batch is ready. The destructor stops the threads. Errors an
-/// Error thrown while a batch is made is rethrown by the take() that would return it.
+/// Threads      take() from one thread; the loader's own threads do the work, each on one core.
+/// Blocking     take() waits until its batch is ready. The destructor stops the threads.
+/// Errors       an Error thrown while a batch is made is rethrown by the take() that would return it.
 class Loader {
  public:
   /// `next` yields the requests one by one and then nothing; it is called from the loader's threads, one at a
