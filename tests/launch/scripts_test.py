@@ -1,0 +1,170 @@
+"""launch/setup, quickstart and test, in a copy of launch/ with stand-ins for the programs they call."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+LAUNCH = Path(__file__).resolve().parents[2] / "launch"
+NOBODY = 65534
+JUNIT = """<?xml version="1.0" encoding="UTF-8"?>
+<testsuite name="Linux-c++"
+\ttests="7"
+\tfailures="{failures}"
+\tdisabled="0"
+\tskipped="2"
+\thostname="">
+"""
+
+
+class Scripts(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = Path(folder.name).resolve()
+        self.root.chmod(0o755)
+        self.programs = self.root / "programs"
+        shutil.copytree(LAUNCH, self.root / "launch", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def stand_in(self, path, *lines):
+        """A shell script that notes its name and arguments in the file `calls`, then runs `lines`."""
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        note = f'echo "${{0##*/}} $*" >> "{self.root}/calls"'
+        file.write_text("\n".join(["#!/bin/sh", note, *lines]))
+        file.chmod(0o755)
+
+    def installed(self, *packages):
+        self.stand_in("programs/dpkg-query", *(f"echo 'installed {package}'" for package in packages))
+
+    def every_package_is_installed(self):
+        self.stand_in("programs/dpkg-query", 'shift 3; for package in "$@"; do echo "installed $package"; done')
+
+    def run_script(self, *command, user=None):
+        environment = {**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}"}
+        return subprocess.run([str(self.root / "launch" / command[0]), *command[1:]], user=user, text=True,
+                              env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, check=False)
+
+    def calls(self, program):
+        calls = (self.root / "calls").read_text().splitlines()
+        return [call for call in calls if call.split()[0] == program]
+
+    def test_check_names_the_missing_packages_in_one_line_to_ask_for(self):
+        self.installed("g++", "ccache")
+        result = self.run_script("setup", "--check")
+        self.assertEqual(result.returncode, 9)
+        self.assertEqual(result.stderr.count("\n"), 1)
+        packages = result.stderr.partition("apt-get install ")[2].split()
+        self.assertIn("libopenmpi-dev", packages)
+        self.assertNotIn("g++", packages)
+        self.assertNotIn("ccache", packages)
+
+    def test_a_package_that_was_removed_but_not_purged_is_missing(self):
+        self.stand_in("programs/dpkg-query", "echo 'config-files ccache'")
+        self.assertIn("ccache", self.run_script("setup", "--check").stderr.split())
+
+    def test_check_is_content_when_everything_is_installed(self):
+        self.every_package_is_installed()
+        self.assertEqual(self.run_script("setup", "--check").returncode, 0)
+
+    def test_without_root_or_sudo_setup_says_what_to_ask_for(self):
+        self.installed("g++")
+        self.stand_in("programs/sudo", "exit 1")
+        self.stand_in("programs/apt-get")
+        (self.root / "calls").touch()
+        (self.root / "calls").chmod(0o666)
+        result = self.run_script("setup", user=NOBODY if os.geteuid() == 0 else None)
+        self.assertEqual(result.returncode, 9)
+        self.assertEqual(result.stderr.count("apt-get install "), 1)
+        self.assertEqual(self.calls("apt-get"), [])
+        self.assertFalse((self.root / ".venv").exists())
+
+    def test_with_sudo_or_as_root_setup_installs_only_what_is_missing_and_stops_if_it_cannot(self):
+        self.stand_in("programs/dpkg-query",
+                      'shift 3; for p in "$@"; do [ "$p" = mold ] || echo "installed $p"; done')
+        self.stand_in("programs/sudo", '[ "$1" = -n ] || "$@"')
+        self.stand_in("programs/apt-get", '[ "$1" = update ] || exit 100')
+        result = self.run_script("setup")
+        self.assertEqual(result.returncode, 100)
+        self.assertEqual(self.calls("apt-get")[-1], "apt-get install -qq -y --no-install-recommends mold")
+        self.assertFalse((self.root / ".venv").exists())
+
+    def test_setup_ends_with_the_path_of_the_binary_and_hands_the_index_to_pip(self):
+        self.every_package_is_installed()
+        self.stand_in("programs/cmake")
+        self.stand_in(".venv/bin/python")
+        result = self.run_script("setup", "--index", "http://127.0.0.1/simple")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stdout.splitlines()[-1], str(self.root / "build/lamina"))
+        installs = [call for call in self.calls("python") if " install " in call]
+        self.assertTrue(installs)
+        for call in installs:
+            self.assertIn("--index-url http://127.0.0.1/simple", call)
+        self.assertIn("cmake --build --preset cpu --target lamina", self.calls("cmake"))
+
+    def test_setup_refuses_an_unknown_argument(self):
+        result = self.run_script("setup", "--indx", "u")
+        self.assertEqual(result.returncode, 2)
+        self.assertEqual(result.stderr.count("\n"), 1)
+
+    def fake_lamina(self, code=0):
+        self.stand_in("launch/setup", "")
+        summary = json.dumps({"test_accuracy": 0.8125})
+        self.stand_in("build/lamina", f"mkdir -p $4 && echo '{summary}' > $4/summary.json; exit {code}")
+
+    def test_quickstart_prints_the_accuracy_and_hands_arguments_on(self):
+        self.fake_lamina()
+        result = self.run_script("quickstart", "--index", "URL", "--set", "train.seed=2")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("81.25 %", result.stdout.splitlines()[-1])
+        self.assertEqual(self.calls("setup"), ["setup --index URL"])
+        self.assertEqual(self.calls("lamina"),
+                         ["lamina train configs/quickstart.yaml --out runs/quickstart --set train.seed=2"])
+
+    def test_quickstart_leaves_earlier_runs_alone(self):
+        self.fake_lamina()
+        for name in ("quickstart", "quickstart-2"):
+            (self.root / "runs" / name).mkdir(parents=True)
+        self.assertEqual(self.run_script("quickstart").returncode, 0)
+        self.assertTrue((self.root / "runs/quickstart-3/summary.json").exists())
+        self.assertEqual(list((self.root / "runs/quickstart").iterdir()), [])
+
+    def test_quickstart_ends_with_the_code_of_the_training(self):
+        self.fake_lamina(code=5)
+        self.assertEqual(self.run_script("quickstart").returncode, 5)
+
+    def fake_tests(self, failures):
+        self.stand_in("launch/setup", "")
+        self.stand_in("programs/cmake")
+        (self.root / "build").mkdir()
+        report = JUNIT.format(failures=failures)
+        self.stand_in("programs/ctest", f"printf '%s' '{report}' > build/junit.xml; exit {8 if failures else 0}")
+
+    def test_test_counts_what_ran(self):
+        self.fake_tests(failures=0)
+        result = self.run_script("test", "Board")
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertEqual(result.stdout.splitlines()[-1], "6 passed, 0 failed, 2 skipped")  # and the build
+        self.assertIn(" -R Board", self.calls("ctest")[0])
+
+    def test_test_fails_when_a_test_does(self):
+        self.fake_tests(failures=3)
+        result = self.run_script("test")
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(result.stdout.splitlines()[-1], "3 passed, 3 failed, 2 skipped")
+
+    def test_test_fails_when_the_build_does_and_runs_nothing(self):
+        self.fake_tests(failures=0)
+        self.stand_in("programs/cmake", "exit 1")
+        result = self.run_script("test")
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(result.stdout.splitlines()[-1], "0 passed, 1 failed, 0 skipped")
+        self.assertEqual(self.calls("ctest"), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
