@@ -13,11 +13,13 @@ void add_bench_command(CLI::App& app) {
     BenchOptions options;
   };
   const auto arguments = std::make_shared<Arguments>();
-  CLI::App* command = app.add_subcommand("bench", "steady throughput, each stage's own time, pipeline efficiency");
+  CLI::App* command =
+      app.add_subcommand("bench", "steady throughput, each stage's own time, pipeline efficiency");
   arguments->add_to(*command);
   command->add_option("--out", arguments->out, "write DIR/summary.json");
   command->add_option("--steps", arguments->options.steps, "training steps a round")->capture_default_str();
-  command->add_option("--rounds", arguments->options.rounds, "repetitions; the median is shown")->capture_default_str();
+  command->add_option("--rounds", arguments->options.rounds, "repetitions; the median is shown")
+      ->capture_default_str();
   command->callback([arguments] {
     const RunPlan plan = arguments->plan();
     std::optional<RunPlan> one_worker;

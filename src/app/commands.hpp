@@ -7,7 +7,8 @@
 
 #include "lamina/train/run_plan.hpp"
 
-// One function a subcommand, each in a file of its name: it adds its options to the command line, and what it does.
+// One function a subcommand, each in a file of its name: it adds its options to the command line, and what it
+// does.
 
 namespace lamina {
 

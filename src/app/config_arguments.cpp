@@ -4,7 +4,8 @@ namespace lamina {
 
 void ConfigArguments::add_to(CLI::App& command) {
   command.add_option("config", file, "configuration, YAML")->required();
-  command.add_option("--set", sets, "override one value, e.g. --set train.max_steps=30")->allow_extra_args(false);
+  command.add_option("--set", sets, "override one value, e.g. --set train.max_steps=30")
+      ->allow_extra_args(false);
 }
 
 void ConfigArguments::add_out_to(CLI::App& command) {

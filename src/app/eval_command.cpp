@@ -15,8 +15,9 @@ std::filesystem::path find_checkpoint(const std::filesystem::path& directory) {
   if (std::filesystem::exists(directory / "manifest.json")) return directory;
   for (const auto& place : {directory, directory / "checkpoints"})
     if (const auto found = find_checkpoints(place); !found.empty()) return found.back();
-  throw Error(ErrorKind::checkpoint, fmt::format("{}: expected a checkpoint or a run's directory with one, found none",
-                                                 directory.string()));
+  throw Error(
+      ErrorKind::checkpoint,
+      fmt::format("{}: expected a checkpoint or a run's directory with one, found none", directory.string()));
 }
 
 }  // namespace
@@ -29,7 +30,8 @@ void add_eval_command(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("eval", "evaluate a checkpoint on the test set");
   command->add_option("checkpoint", arguments->directory, "a checkpoint, or a run's directory")->required();
-  command->add_option("--set", arguments->sets, "override one value, e.g. --set data.root=DIR")->allow_extra_args(false);
+  command->add_option("--set", arguments->sets, "override one value, e.g. --set data.root=DIR")
+      ->allow_extra_args(false);
   command->callback([arguments] {
     const std::filesystem::path checkpoint = find_checkpoint(arguments->directory);
     const Manifest manifest = read_manifest(checkpoint);
@@ -41,7 +43,8 @@ void add_eval_command(CLI::App& app) {
     const RunPlan plan = make_run_plan(read_run_config(text), mpi_launch());
     check_same_run(manifest, list_fields(plan.config));
     const auto summary = run(plan, {.mode = RunMode::eval, .checkpoint = checkpoint.string()});
-    if (summary) fmt::print("{}: test accuracy {:.2f} %\n", checkpoint.string(), 100 * summary->test_accuracy);
+    if (summary)
+      fmt::print("{}: test accuracy {:.2f} %\n", checkpoint.string(), 100 * summary->test_accuracy);
   });
 }
 

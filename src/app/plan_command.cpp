@@ -48,7 +48,8 @@ void add_plan_command(CLI::App& app) {
   };
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand(
-      "plan", "measures every module on this machine and cuts the stages so that the slowest is as fast as can be");
+      "plan",
+      "measures every module on this machine and cuts the stages so that the slowest is as fast as can be");
   arguments->add_to(*command);
   command->add_option("--write", arguments->write, "write the configuration with that cut to a file");
   command->add_option("--repeats", arguments->repeats, "steps measured per module; the median counts")

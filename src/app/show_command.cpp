@@ -15,24 +15,24 @@ void print_config(const RunPlan& plan, const ConfigText& text) {
 }
 
 void print_partition(const RunPlan& plan) {
-  fmt::print("\n# partition: {} modules in {} stages on {} worker(s)\n", plan.modules.size(), plan.stages.size(),
-             plan.num_workers());
-  fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:<10} {:>12} {:>14} {:>14}\n", "module", "stage", "worker", "blocks",
-             "output", "head", "parameters", "mult-adds", "of the head");
+  fmt::print("\n# partition: {} modules in {} stages on {} worker(s)\n", plan.modules.size(),
+             plan.stages.size(), plan.num_workers());
+  fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:<10} {:>12} {:>14} {:>14}\n", "module", "stage", "worker",
+             "blocks", "output", "head", "parameters", "mult-adds", "of the head");
   std::int64_t parameters = 0, multiply_adds = 0, of_heads = 0;
   for (int w = 0; w < plan.num_workers(); ++w)
     for (int s = plan.first_stage[w]; s < plan.first_stage[w + 1]; ++s)
       for (const ModuleSpec& m : plan.stages[s]) {
         fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:<10} {:>12} {:>14} {:>14}\n", m.index, s, w,
                    text(m.blocks.front().id) + ".." + text(m.blocks.back().id),
-                   fmt::format("{}x{}x{}", m.out.channels, m.out.height, m.out.width), m.head_name, m.parameters(),
-                   m.multiply_adds(), m.head_multiply_adds());
+                   fmt::format("{}x{}x{}", m.out.channels, m.out.height, m.out.width), m.head_name,
+                   m.parameters(), m.multiply_adds(), m.head_multiply_adds());
         parameters += m.parameters();
         multiply_adds += m.multiply_adds();
         of_heads += m.head_multiply_adds();
       }
-  fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:<10} {:>12} {:>14} {:>14}\n", "total", "", "", "", "", "", parameters,
-             multiply_adds, of_heads);
+  fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:<10} {:>12} {:>14} {:>14}\n", "total", "", "", "", "", "",
+             parameters, multiply_adds, of_heads);
 }
 
 void print_schedule(const RunPlan& plan) {
@@ -44,7 +44,8 @@ void print_schedule(const RunPlan& plan) {
 
 void add_show_command(CLI::App& app) {
   const auto arguments = std::make_shared<ConfigArguments>();
-  CLI::App* command = app.add_subcommand("show", "the effective configuration, the partition and the schedule");
+  CLI::App* command =
+      app.add_subcommand("show", "the effective configuration, the partition and the schedule");
   arguments->add_to(*command);
   command->callback([arguments] {
     const RunPlan plan = arguments->plan();

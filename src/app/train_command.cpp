@@ -20,10 +20,12 @@ void add_train_command(CLI::App& app) {
     bool resume = false;
   };
   const auto arguments = std::make_shared<Arguments>();
-  CLI::App* command = app.add_subcommand("train", "train a network as a pipeline of gradient-isolated stages");
+  CLI::App* command =
+      app.add_subcommand("train", "train a network as a pipeline of gradient-isolated stages");
   arguments->add_to(*command);
   arguments->add_out_to(*command);
-  command->add_flag("--resume", arguments->resume, "go on from the newest checkpoint in the output directory");
+  command->add_flag("--resume", arguments->resume,
+                    "go on from the newest checkpoint in the output directory");
   command->callback([arguments] {
     install_stop_signals();
     const RunPlan plan = arguments->plan();

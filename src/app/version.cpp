@@ -9,8 +9,8 @@
 namespace lamina {
 
 std::string version_text() {
-  return fmt::format("lamina {}\nLibTorch {} ({})\nMPI {}", LAMINA_VERSION, TORCH_VERSION, at::get_cpu_capability(),
-                     mpi_version());
+  return fmt::format("lamina {}\nLibTorch {} ({})\nMPI {}", LAMINA_VERSION, TORCH_VERSION,
+                     at::get_cpu_capability(), mpi_version());
 }
 
 }  // namespace lamina

@@ -26,10 +26,18 @@ class Bell {
   bool wait(Lock& held, Seconds limit, Ready ready) {
     // A day is endless here, and does not overflow the clock as an infinite limit would.
     const Seconds bounded = limit < Seconds(86400) ? limit : Seconds(86400);
+    ++num_waiting_;
     changed_.wait_for(held, bounded, [&] { return ready() || aborted_; });
+    --num_waiting_;
     const bool is_ready = ready();
     if (!is_ready) require_running(held);
     return is_ready;
+  }
+
+  /// True while any thread waits.
+  bool has_waiters() {
+    const Lock held = lock();
+    return num_waiting_ > 0;
   }
 
   /// Makes every wait fail from now on. The first reason stays.
@@ -41,6 +49,7 @@ class Bell {
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
+  int num_waiting_ = 0;
   std::optional<std::string> aborted_;
 };
 

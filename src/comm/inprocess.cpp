@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "comm/bell.hpp"
-#include "comm/lane_check.hpp"
+#include "comm/lane_book.hpp"
 #include "comm/ticket.hpp"
 #include "lamina/core/error.hpp"
 

@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <climits>
 #include <functional>
 #include <numeric>
-#include <utility>
 
 #include "lamina/core/error.hpp"
 
@@ -17,10 +17,6 @@ namespace {
 
 constexpr std::uintptr_t alignment_bytes = 64;
 
-[[noreturn]] void refuse(const std::string& text) {
-  throw Error(ErrorKind::contract, text);
-}
-
 std::string format_name(at::MemoryFormat format) {
   return format == at::MemoryFormat::Contiguous ? "contiguous" : "channels-last";
 }
@@ -28,13 +24,6 @@ std::string format_name(at::MemoryFormat format) {
 std::string describe(const LaneTensor& tensor) {
   return fmt::format("{} {}[{}]", format_name(tensor.format), c10::toString(tensor.dtype),
                      fmt::join(tensor.sizes, ","));
-}
-
-std::string describe(const LaneSpec& spec) {
-  std::vector<std::string> tensors;
-  for (const LaneTensor& tensor : spec.tensors) tensors.push_back(describe(tensor));
-  return fmt::format("from {} to {}, {} buffers of a header of {} bytes and ({})", spec.from, spec.to,
-                     spec.buffers, spec.header_capacity, fmt::join(tensors, "; "));
 }
 
 double num_bytes(const LaneTensor& tensor) {
@@ -56,20 +45,6 @@ void check_tensor_spec(const LaneTensor& tensor, const std::string& where) {
   if (num_bytes(tensor) > INT_MAX) {
     refuse(fmt::format("{}: a tensor may have at most {} bytes, found {}", where, INT_MAX, describe(tensor)));
   }
-}
-
-void check_spec(const LaneSpec& spec, int num_workers, const std::string& where) {
-  for (const int end : {spec.from, spec.to}) {
-    if (end < 0 || end >= num_workers) {
-      refuse(fmt::format("{}: its ends must be workers 0 to {}, found {}", where, num_workers - 1, end));
-    }
-  }
-  if (spec.buffers < 2) refuse(fmt::format("{}: it needs at least 2 buffers, found {}", where, spec.buffers));
-  if (spec.header_capacity > INT_MAX / 2) {
-    refuse(fmt::format("{}: a header may have at most {} bytes, found {}", where, INT_MAX / 2,
-                       spec.header_capacity));
-  }
-  for (const LaneTensor& tensor : spec.tensors) check_tensor_spec(tensor, where);
 }
 
 bool sizes_fit(at::IntArrayRef sizes, const std::vector<std::int64_t>& largest) {
@@ -98,6 +73,39 @@ void check_tensor(const at::Tensor& tensor, const LaneTensor& spec, const std::s
   }
 }
 
+// Strides of a dense tensor of these sizes in this format.
+std::vector<std::int64_t> dense_strides(at::IntArrayRef sizes, at::MemoryFormat format) {
+  if (format == at::MemoryFormat::ChannelsLast) return c10::get_channels_last_strides_2d(sizes);
+  return at::IntArrayRef(c10::contiguous_strides(sizes)).vec();
+}
+
+}  // namespace
+
+void refuse(const std::string& text) {
+  throw Error(ErrorKind::contract, text);
+}
+
+std::string describe(const LaneSpec& spec) {
+  std::vector<std::string> tensors;
+  for (const LaneTensor& tensor : spec.tensors) tensors.push_back(describe(tensor));
+  return fmt::format("from {} to {}, {} buffers of a header of {} bytes and ({})", spec.from, spec.to,
+                     spec.buffers, spec.header_capacity, fmt::join(tensors, "; "));
+}
+
+void check_spec(const LaneSpec& spec, int num_workers, const std::string& where) {
+  for (const int end : {spec.from, spec.to}) {
+    if (end < 0 || end >= num_workers) {
+      refuse(fmt::format("{}: its ends must be workers 0 to {}, found {}", where, num_workers - 1, end));
+    }
+  }
+  if (spec.buffers < 2) refuse(fmt::format("{}: it needs at least 2 buffers, found {}", where, spec.buffers));
+  if (spec.header_capacity > INT_MAX / 2) {
+    refuse(fmt::format("{}: a header may have at most {} bytes, found {}", where, INT_MAX / 2,
+                       spec.header_capacity));
+  }
+  for (const LaneTensor& tensor : spec.tensors) check_tensor_spec(tensor, where);
+}
+
 void check_message(Message& message, const LaneSpec& spec, const std::string& where) {
   if (message.header.size() > spec.header_capacity) {
     refuse(fmt::format("{}: expected a header of at most {} bytes, found {}", where, spec.header_capacity,
@@ -110,77 +118,9 @@ void check_message(Message& message, const LaneSpec& spec, const std::string& wh
   for (std::size_t i = 0; i < spec.tensors.size(); ++i) {
     at::Tensor& tensor = message.tensors[i];
     check_tensor(tensor, spec.tensors[i], fmt::format("{}, tensor {}", where, i));
-    const auto strides = dense_strides(tensor.sizes().vec(), spec.tensors[i].format);
+    const auto strides = dense_strides(tensor.sizes(), spec.tensors[i].format);
     if (tensor.strides() != at::IntArrayRef(strides)) tensor = tensor.as_strided(tensor.sizes(), strides);
   }
-}
-
-}  // namespace
-
-std::vector<std::int64_t> dense_strides(const std::vector<std::int64_t>& sizes, at::MemoryFormat format) {
-  if (format == at::MemoryFormat::ChannelsLast) return c10::get_channels_last_strides_2d(sizes);
-  const c10::DimVector strides = c10::contiguous_strides(sizes);
-  return {strides.begin(), strides.end()};
-}
-
-LaneBook::LaneBook(std::shared_ptr<Bell> bell, int worker, int num_workers)
-    : bell_(std::move(bell)), worker_(worker), num_workers_(num_workers) {}
-
-void LaneBook::open(const std::vector<LaneSpec>& lanes) {
-  if (!lanes_.empty()) refuse(fmt::format("worker {}: its lanes are already open", worker_));
-  for (std::size_t i = 0; i < lanes.size(); ++i)
-    check_spec(lanes[i], num_workers_, fmt::format("lane {}", i));
-  for (const LaneSpec& spec : lanes) {
-    text_ += fmt::format("lane {} {}\n", lanes_.size(), describe(spec));
-    lanes_.push_back({.spec = spec});
-  }
-}
-
-void LaneBook::require_same(int other_worker, const std::string& theirs) const {
-  if (theirs == text_) return;
-  const auto first_difference = std::mismatch(text_.begin(), text_.end(), theirs.begin(), theirs.end()).first;
-  const std::size_t line = std::string(text_.begin(), first_difference).rfind('\n') + 1;
-  const auto line_of = [line](const std::string& text) {
-    return line < text.size() ? text.substr(line, text.find('\n', line) - line) : "no further lane";
-  };
-  refuse(fmt::format("worker {} opens {}, but worker {} opens {}", worker_, line_of(text_), other_worker,
-                     line_of(theirs)));
-}
-
-LaneBook::Lane& LaneBook::at_end(int lane, int LaneSpec::* end, const char* verb) {
-  bell_->require_running(bell_->lock());
-  if (lane < 0 || lane >= static_cast<int>(lanes_.size())) {
-    refuse(fmt::format("worker {} {} lane {}, but {} lanes are open", worker_, verb, lane, lanes_.size()));
-  }
-  Lane& found = lanes_[static_cast<std::size_t>(lane)];
-  if (found.spec.*end != worker_) {
-    refuse(fmt::format("worker {} {} lane {}, which is of worker {}", worker_, verb, lane, found.spec.*end));
-  }
-  return found;
-}
-
-std::shared_ptr<Ticket> LaneBook::begin_send(int lane, Message& message) {
-  Lane& to_send = at_end(lane, &LaneSpec::from, "sends on");
-  check_message(message, to_send.spec, fmt::format("lane {}", lane));
-  while (!to_send.sends.empty() && to_send.sends.front()->done()) to_send.sends.pop_front();
-  if (static_cast<int>(to_send.sends.size()) >= to_send.spec.buffers - 1) {
-    refuse(fmt::format("worker {} sends on lane {} while {} sends are outstanding; with {} buffers {} may be",
-                       worker_, lane, to_send.sends.size(), to_send.spec.buffers, to_send.spec.buffers - 1));
-  }
-  to_send.sends.push_back(
-      std::make_shared<Ticket>(bell_, Ticket::Way::send, lane, to_send.spec, to_send.num_sent++));
-  return to_send.sends.back();
-}
-
-std::shared_ptr<Ticket> LaneBook::begin_receive(int lane) {
-  Lane& to_receive = at_end(lane, &LaneSpec::to, "receives on");
-  if (to_receive.receive && !to_receive.receive->waited()) {
-    refuse(fmt::format("worker {} receives on lane {}, but has not waited for its last receive there",
-                       worker_, lane));
-  }
-  to_receive.receive =
-      std::make_shared<Ticket>(bell_, Ticket::Way::receive, lane, to_receive.spec, to_receive.num_received++);
-  return to_receive.receive;
 }
 
 }  // namespace lamina

@@ -1,59 +1,23 @@
 #pragma once
 
-#include <cstdint>
-#include <deque>
-#include <memory>
 #include <string>
-#include <vector>
 
-#include "comm/ticket.hpp"
 #include "lamina/comm/transport.hpp"
 
 namespace lamina {
 
-/// Strides of a dense tensor of these sizes in this format.
-std::vector<std::int64_t> dense_strides(const std::vector<std::int64_t>& sizes, at::MemoryFormat format);
+/// A call that breaks Transport's contract ends here. @throws Error{contract}
+[[noreturn]] void refuse(const std::string& text);
 
-/// One worker's lanes, and the rules of Transport that hold whatever carries the messages. Both backends ask
-/// it first, so that they refuse the same calls with the same words.
-class LaneBook {
- public:
-  LaneBook(std::shared_ptr<Bell> bell, int worker, int num_workers);
+/// The lane in one line: equal specs read equal.
+std::string describe(const LaneSpec& spec);
 
-  /// @throws Error{contract} if a spec makes no sense, or on a second call.
-  void open(const std::vector<LaneSpec>& lanes);
+/// @throws Error{contract}, beginning with `where`, if the spec makes no sense among this many workers.
+void check_spec(const LaneSpec& spec, int num_workers, const std::string& where);
 
-  /// The open lanes as text, a line each: equal lanes have equal texts.
-  const std::string& text() const { return text_; }
-
-  /// @throws Error{contract} if another worker's lanes, given as text, are not this worker's.
-  void require_same(int other_worker, const std::string& theirs) const;
-
-  /// Allows a send and numbers it. Strides of `message` that mean nothing, of dimensions with one or no
-  /// element, are set to the lane's: operators choose their memory format by them.
-  /// @throws Error{contract}, Error{peer_lost} as Transport::send.
-  std::shared_ptr<Ticket> begin_send(int lane, Message& message);
-
-  /// Allows a receive and numbers it. @throws Error{contract}, Error{peer_lost} as Transport::receive.
-  std::shared_ptr<Ticket> begin_receive(int lane);
-
-  const LaneSpec& spec(int lane) const { return lanes_[static_cast<std::size_t>(lane)].spec; }
-
- private:
-  struct Lane {
-    LaneSpec spec;
-    std::deque<std::shared_ptr<Ticket>> sends;  // oldest first; those that are done go when the next is sent
-    std::shared_ptr<Ticket> receive;            // the last one posted
-    std::int64_t num_sent = 0;
-    std::int64_t num_received = 0;
-  };
-  Lane& at_end(int lane, int LaneSpec::* end, const char* verb);
-
-  const std::shared_ptr<Bell> bell_;
-  const int worker_;
-  const int num_workers_;
-  std::vector<Lane> lanes_;
-  std::string text_;
-};
+/// Checks that the message fits the lane. Strides that mean nothing, those of dimensions with one element or
+/// of empty tensors, are set to the lane's: operators choose their memory format by them.
+/// @throws Error{contract}, beginning with `where`.
+void check_message(Message& message, const LaneSpec& spec, const std::string& where);
 
 }  // namespace lamina

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "comm/bell.hpp"
-#include "comm/lane_check.hpp"
+#include "comm/lane_book.hpp"
 #include "comm/mpi_progress.hpp"
 #include "comm/ticket.hpp"
 #include "lamina/comm/mpi.hpp"

@@ -51,15 +51,18 @@ std::int64_t blocks_per_stage(const std::string& name) {
     const auto [stop, error] = std::from_chars(name.data() + family.size(), end, layers);
     if (error == std::errc() && stop == end && layers >= 8 && layers % 6 == 2) return (layers - 2) / 6;
   }
-  throw Error(ErrorKind::config,
-              fmt::format("model.backbone: expected resnetN with N = 6n+2 (resnet8, 14, 20, 32, 44, 56, 110, ...), "
-                          "found \"{}\"",
-                          name));
+  throw Error(
+      ErrorKind::config,
+      fmt::format("model.backbone: expected resnetN with N = 6n+2 (resnet8, 14, 20, 32, 44, 56, 110, ...), "
+                  "found \"{}\"",
+                  name));
 }
 
 }  // namespace
 
-std::string text(const BlockId& id) { return fmt::format("[{},{}]", id.stage, id.block); }
+std::string text(const BlockId& id) {
+  return fmt::format("[{},{}]", id.stage, id.block);
+}
 
 void ModelConfig::visit(FieldVisitor& v) {
   v.field("backbone", &backbone, "resnetN, N = 6n+2: resnet20, 32, 44, 56, 110, ...");

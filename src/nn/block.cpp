@@ -5,7 +5,9 @@
 namespace lamina {
 namespace {
 
-std::string prefix_of(const BlockSpec& spec) { return spec.name.empty() ? "" : spec.name + "."; }
+std::string prefix_of(const BlockSpec& spec) {
+  return spec.name.empty() ? "" : spec.name + ".";
+}
 
 }  // namespace
 

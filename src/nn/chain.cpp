@@ -23,8 +23,8 @@ struct LayerBuilder {
   }
 
   Forward operator()(const Conv& conv) const {
-    const at::Tensor weight = enter(
-        ".weight", init.conv_weight(name + ".weight", conv.out_channels, in.channels, conv.kernel));
+    const at::Tensor weight =
+        enter(".weight", init.conv_weight(name + ".weight", conv.out_channels, in.channels, conv.kernel));
     return [weight, conv](const at::Tensor& x, Mode) {
       return at::conv2d(x, weight, {}, {conv.stride, conv.stride}, {conv.padding, conv.padding});
     };
@@ -43,8 +43,8 @@ struct LayerBuilder {
     };
   }
 
-  // In place: what stands before it (a norm, a convolution, a linear layer, a sum) does not need its own output
-  // for the backward pass, so a feature map less is kept.
+  // In place: what stands before it (a norm, a convolution, a linear layer, a sum) does not need its own
+  // output for the backward pass, so a feature map less is kept.
   Forward operator()(const Relu&) const {
     return [](const at::Tensor& x, Mode) { return at::relu_(const_cast<at::Tensor&>(x)); };
   }
@@ -68,7 +68,8 @@ struct LayerBuilder {
 
 }  // namespace
 
-Chain::Chain(const ChainSpec& spec, const FeatureShape& in, const std::string& prefix, const Initializer& init) {
+Chain::Chain(const ChainSpec& spec, const FeatureShape& in, const std::string& prefix,
+             const Initializer& init) {
   FeatureShape shape = in;
   for (const LayerSpec& layer : spec) {
     layers_.push_back(std::visit(LayerBuilder{shape, prefix + layer.name, init, tensors_}, layer.op));

@@ -13,7 +13,8 @@ struct PublishedCut {
 };
 
 // The same blocks b of several stages.
-std::vector<BlockId> repeated(std::initializer_list<std::pair<std::int64_t, std::vector<std::int64_t>>> stages) {
+std::vector<BlockId> repeated(
+    std::initializer_list<std::pair<std::int64_t, std::vector<std::int64_t>>> stages) {
   std::vector<BlockId> ends;
   for (const auto& [stage, blocks] : stages)
     for (const std::int64_t block : blocks) ends.push_back({stage, block});
@@ -42,7 +43,8 @@ const std::vector<PublishedCut>& table() {
 std::optional<std::vector<std::int64_t>> published_cut(const Backbone& backbone, std::int64_t modules) {
   const auto num_blocks = static_cast<std::int64_t>(backbone.blocks.size());
   std::vector<std::int64_t> ends;
-  // "Every block": each block a module, with the stem a module of its own (K = blocks) or with the first block.
+  // "Every block": each block a module, with the stem a module of its own (K = blocks) or with the first
+  // block.
   if (modules >= num_blocks - 1 && modules > 1) {
     for (std::int64_t i = num_blocks - modules; i < num_blocks - 1; ++i) ends.push_back(i);
     return ends;

@@ -28,11 +28,14 @@ template <class Op>
 ChainSpec three(const Op& op, const std::string& layer, const std::string& norm) {
   ChainSpec chain;
   for (int i = 1; i <= 3; ++i)
-    append(chain, {{op, fmt::format("{}{}", layer, i)}, {BatchNorm{}, fmt::format("{}{}", norm, i)}, {Relu{}}});
+    append(chain,
+           {{op, fmt::format("{}{}", layer, i)}, {BatchNorm{}, fmt::format("{}{}", norm, i)}, {Relu{}}});
   return chain;
 }
 
-ChainSpec linear_head(const FeatureShape&, std::int64_t num_classes) { return pooled_linear(num_classes); }
+ChainSpec linear_head(const FeatureShape&, std::int64_t num_classes) {
+  return pooled_linear(num_classes);
+}
 
 ChainSpec dgl_head(const FeatureShape&, std::int64_t num_classes) {
   ChainSpec chain{{AdaptiveAvgPool{8}}};
@@ -54,8 +57,8 @@ ChainSpec mlp_sr_head(const FeatureShape& in, std::int64_t num_classes) {
 
 ChainSpec conv_mlp_head(const FeatureShape& in, std::int64_t num_classes) {
   const Conv conv{std::min<std::int64_t>(2 * in.channels, 64), 3, in.channels < 64 ? 2 : 1, 1};
-  return {{conv, "conv1"},       {BatchNorm{}, "bn1"},      {Relu{}}, {AdaptiveAvgPool{1}}, {Flatten{}},
-          {Linear{hidden}, "fc1"}, {Relu{}}, {Linear{num_classes}, "fc"}};
+  return {{conv, "conv1"}, {BatchNorm{}, "bn1"},    {Relu{}}, {AdaptiveAvgPool{1}},
+          {Flatten{}},     {Linear{hidden}, "fc1"}, {Relu{}}, {Linear{num_classes}, "fc"}};
 }
 
 using MakeHead = ChainSpec (*)(const FeatureShape&, std::int64_t);
@@ -97,7 +100,8 @@ bool normalises_single_values(const ChainSpec& layers, const FeatureShape& in) {
   return false;
 }
 
-Head::Head(const ChainSpec& layers, const FeatureShape& in, const std::string& prefix, const Initializer& init)
+Head::Head(const ChainSpec& layers, const FeatureShape& in, const std::string& prefix,
+           const Initializer& init)
     : chain_(layers, in, prefix, init), parameters_(trained(chain_.tensors())) {}
 
 HeadResult Head::train(const at::Tensor& features, const at::Tensor& y_B) const {

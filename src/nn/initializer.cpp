@@ -26,7 +26,9 @@ at::Tensor uniform(std::uint64_t seed, const std::string& name, at::IntArrayRef 
 
 }  // namespace
 
-std::int64_t num_parameters_made() { return parameters_made; }
+std::int64_t num_parameters_made() {
+  return parameters_made;
+}
 
 // Values are drawn in float32 whatever the type: a double-precision run starts from the same numbers.
 at::Tensor Initializer::parameter(at::Tensor value) const {
@@ -39,8 +41,8 @@ at::Tensor Initializer::parameter(at::Tensor value) const {
 at::Tensor Initializer::conv_weight(const std::string& name, std::int64_t out, std::int64_t in,
                                     std::int64_t kernel) const {
   const double deviation = std::sqrt(2.0 / static_cast<double>(kernel * kernel * out));
-  return parameter(at::empty({out, in, kernel, kernel}, at::kFloat)
-                       .normal_(0.0, deviation, generator_for(seed_, name)));
+  return parameter(
+      at::empty({out, in, kernel, kernel}, at::kFloat).normal_(0.0, deviation, generator_for(seed_, name)));
 }
 
 at::Tensor Initializer::linear_weight(const std::string& name, std::int64_t out, std::int64_t in) const {
@@ -55,8 +57,12 @@ at::Tensor Initializer::constant(std::int64_t size, double value) const {
   return parameter(at::full({size}, value, at::kFloat));
 }
 
-at::Tensor Initializer::buffer(std::int64_t size, double value) const { return at::full({size}, value, dtype_); }
+at::Tensor Initializer::buffer(std::int64_t size, double value) const {
+  return at::full({size}, value, dtype_);
+}
 
-at::Tensor Initializer::counter() const { return at::zeros({}, at::kLong); }
+at::Tensor Initializer::counter() const {
+  return at::zeros({}, at::kLong);
+}
 
 }  // namespace lamina

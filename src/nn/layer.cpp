@@ -32,7 +32,9 @@ struct Costing {
 
 }  // namespace
 
-LayerCost cost(const LayerSpec& layer, const FeatureShape& in) { return std::visit(Costing{in}, layer.op); }
+LayerCost cost(const LayerSpec& layer, const FeatureShape& in) {
+  return std::visit(Costing{in}, layer.op);
+}
 
 LayerCost cost(const ChainSpec& chain, const FeatureShape& in) {
   LayerCost total{in};

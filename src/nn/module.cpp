@@ -14,7 +14,8 @@ namespace {
 
 // A framework is the head it trains its modules with; e2e has one module and needs none.
 const std::map<std::string, std::string>& framework_heads() {
-  static const std::map<std::string, std::string> table = {{"dgl", "dgl"}, {"e2e", "linear"}, {"greedy", "linear"}};
+  static const std::map<std::string, std::string> table = {
+      {"dgl", "dgl"}, {"e2e", "linear"}, {"greedy", "linear"}};
   return table;
 }
 
@@ -38,7 +39,8 @@ void MethodConfig::visit(FieldVisitor& v) {
   heads.insert(heads.begin(), "auto");
   v.field("framework", &framework, "how modules are trained; e2e: one module, ordinary training",
           one_of(frameworks));
-  v.field("head", &head, "auxiliary head of every module but the last; auto: the framework's own", one_of(heads));
+  v.field("head", &head, "auxiliary head of every module but the last; auto: the framework's own",
+          one_of(heads));
 }
 
 std::int64_t ModuleSpec::parameters() const {
@@ -53,7 +55,9 @@ std::int64_t ModuleSpec::multiply_adds() const {
   return sum;
 }
 
-std::int64_t ModuleSpec::head_multiply_adds() const { return cost(head, out).multiply_adds; }
+std::int64_t ModuleSpec::head_multiply_adds() const {
+  return cost(head, out).multiply_adds;
+}
 
 std::vector<ModuleSpec> make_modules(const Backbone& backbone, const std::vector<std::int64_t>& ends,
                                      const MethodConfig& method) {

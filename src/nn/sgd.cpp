@@ -25,7 +25,8 @@ void Sgd::step(const std::vector<at::Tensor>& grads, double lr) {
   // Without momentum the kernel wants no buffers at all; ours stay zero.
   const bool accelerates = config_.momentum > 0;
   at::_fused_sgd_(parameters_, aligned, accelerates ? at::TensorList(momentum_) : at::TensorList(),
-                  config_.weight_decay, config_.momentum, lr, /*dampening=*/0.0, config_.nesterov && accelerates,
+                  config_.weight_decay, config_.momentum, lr, /*dampening=*/0.0,
+                  config_.nesterov && accelerates,
                   /*maximize=*/false, /*is_first_step=*/false);
 }
 

@@ -11,7 +11,9 @@ namespace lamina {
 
 using Json = nlohmann::json;
 
-void to_json(Json& j, const ModuleReport& report) { j = Json::array({report.loss, report.correct}); }
+void to_json(Json& j, const ModuleReport& report) {
+  j = Json::array({report.loss, report.correct});
+}
 void from_json(const Json& j, ModuleReport& report) {
   j.at(0).get_to(report.loss);
   j.at(1).get_to(report.correct);
@@ -68,8 +70,9 @@ Packet to_packet(Message message) {
     header.at("stage_s").get_to(packet.stage_s);
     header.at("notes").get_to(packet.notes);
   } catch (const Json::exception& e) {
-    throw Error(ErrorKind::contract, fmt::format("expected a packet's header, found {} bytes that are none: {}",
-                                                 message.header.size(), e.what()));
+    throw Error(ErrorKind::contract,
+                fmt::format("expected a packet's header, found {} bytes that are none: {}",
+                            message.header.size(), e.what()));
   }
   if (!packet.is_mark()) {
     packet.x_BCHW = std::move(message.tensors.at(0));

@@ -3,14 +3,17 @@
 namespace lamina {
 
 void PipelineConfig::visit(FieldVisitor& v) {
-  v.field("stages", &stages, "number of stages, cut by multiply-adds; or the last module of every stage but the last");
-  v.field("workers", &workers, "workers that share the stages; auto: as mpirun says, else one a stage", at_least(1));
+  v.field("stages", &stages,
+          "number of stages, cut by multiply-adds; or the last module of every stage but the last");
+  v.field("workers", &workers, "workers that share the stages; auto: as mpirun says, else one a stage",
+          at_least(1));
   v.field("threads", &threads, "intra-op threads of a worker; auto: processors / workers", at_least(1));
   v.field("transport", &transport, "how activations travel", one_of({"auto", "inprocess", "mpi"}));
   v.field("device", &device, "where workers compute", one_of({"cpu"}));
   v.field("schedule", &schedule, "order of a worker's actions", one_of({"streaming"}));
   v.field("buffers", &buffers, "messages a lane holds", between(2, 64));
-  v.field("memory_format", &memory_format, "of activations and filters", one_of({"channels_last", "contiguous"}));
+  v.field("memory_format", &memory_format, "of activations and filters",
+          one_of({"channels_last", "contiguous"}));
   v.field("timeout_s", &timeout_s, "seconds that a worker waits for a peer at most", at_least(0.001));
 }
 

@@ -21,8 +21,12 @@ std::string text(const Action& action) {
 class Player {
  public:
   Player(const Schedule& schedule, int packets, int buffers)
-      : schedule_(schedule), packets_(packets), buffers_(buffers), in_lane_(schedule.lanes.size(), 0),
-        position_(schedule.rounds.size()), grid_{std::vector<std::vector<std::string>>(schedule.rounds.size())} {}
+      : schedule_(schedule),
+        packets_(packets),
+        buffers_(buffers),
+        in_lane_(schedule.lanes.size(), 0),
+        position_(schedule.rounds.size()),
+        grid_{std::vector<std::vector<std::string>>(schedule.rounds.size())} {}
 
   Grid run() {
     while (!done()) {
@@ -43,7 +47,8 @@ class Player {
   };
 
   bool done() const {
-    return std::all_of(position_.begin(), position_.end(), [&](const Position& p) { return p.packet == packets_; });
+    return std::all_of(position_.begin(), position_.end(),
+                       [&](const Position& p) { return p.packet == packets_; });
   }
 
   const Action* next(std::size_t w) const {
@@ -76,7 +81,8 @@ class Player {
     for (std::size_t w = 0; w < position_.size(); ++w)
       if (const Action* action = next(w))
         waiting.push_back(fmt::format("worker {} at {}, packet {}", w, text(*action), position_[w].packet));
-    return fmt::format("schedule {}: the workers wait for one another: {}", schedule_.name, fmt::join(waiting, "; "));
+    return fmt::format("schedule {}: the workers wait for one another: {}", schedule_.name,
+                       fmt::join(waiting, "; "));
   }
 
   const Schedule& schedule_;
@@ -107,7 +113,9 @@ Schedule streaming_schedule(const std::vector<int>& first_stage) {
   return schedule;
 }
 
-Grid play(const Schedule& schedule, int packets, int buffers) { return Player(schedule, packets, buffers).run(); }
+Grid play(const Schedule& schedule, int packets, int buffers) {
+  return Player(schedule, packets, buffers).run();
+}
 
 std::string text(const Grid& grid) {
   std::size_t width = 0;
@@ -116,7 +124,8 @@ std::string text(const Grid& grid) {
   std::string lines;
   for (std::size_t w = 0; w < grid.cells.size(); ++w) {
     std::string line = fmt::format("worker {:<3}", w);
-    for (const std::string& cell : grid.cells[w]) line += fmt::format(" {:<{}}", cell.empty() ? "." : cell, width);
+    for (const std::string& cell : grid.cells[w])
+      line += fmt::format(" {:<{}}", cell.empty() ? "." : cell, width);
     lines += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
   }
   return lines;

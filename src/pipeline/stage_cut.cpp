@@ -12,9 +12,10 @@ std::vector<std::int64_t> checked_ends(const std::vector<std::int64_t>& ends, st
   std::int64_t before = -1;
   for (const std::int64_t end : ends) {
     if (end <= before || end >= num_modules - 1)
-      throw Error(ErrorKind::config,
-                  fmt::format("pipeline.stages: expected ascending module numbers from 0 to {}, found {} after {}",
-                              num_modules - 2, end, before));
+      throw Error(
+          ErrorKind::config,
+          fmt::format("pipeline.stages: expected ascending module numbers from 0 to {}, found {} after {}",
+                      num_modules - 2, end, before));
     before = end;
   }
   return ends;
@@ -33,7 +34,8 @@ double training_cost(const ModuleSpec& module) {
   return forward_and_backward * static_cast<double>(module.multiply_adds() + module.head_multiply_adds());
 }
 
-std::vector<std::vector<ModuleSpec>> cut_into_stages(const std::vector<ModuleSpec>& modules, const IntOrList& stages) {
+std::vector<std::vector<ModuleSpec>> cut_into_stages(const std::vector<ModuleSpec>& modules,
+                                                     const IntOrList& stages) {
   const auto num_modules = static_cast<std::int64_t>(modules.size());
   std::vector<std::int64_t> ends;
   if (const auto* list = std::get_if<std::vector<std::int64_t>>(&stages)) {
@@ -41,8 +43,9 @@ std::vector<std::vector<ModuleSpec>> cut_into_stages(const std::vector<ModuleSpe
   } else {
     const std::int64_t count = std::get<std::int64_t>(stages);
     if (count < 1 || count > num_modules)
-      throw Error(ErrorKind::config, fmt::format("pipeline.stages: expected 1 to {} (there are {} modules), found {}",
-                                                 num_modules, num_modules, count));
+      throw Error(ErrorKind::config,
+                  fmt::format("pipeline.stages: expected 1 to {} (there are {} modules), found {}",
+                              num_modules, num_modules, count));
     std::vector<double> costs;
     for (const ModuleSpec& module : modules) costs.push_back(training_cost(module));
     ends = balanced_cut(costs, count);
@@ -60,8 +63,9 @@ std::vector<std::vector<ModuleSpec>> cut_into_stages(const std::vector<ModuleSpe
 std::vector<int> deal_stages(const std::vector<std::vector<ModuleSpec>>& stages, std::int64_t workers) {
   const auto num_stages = static_cast<std::int64_t>(stages.size());
   if (workers < 1 || workers > num_stages)
-    throw Error(ErrorKind::config, fmt::format("pipeline.workers: expected 1 to {} (there are {} stages), found {}",
-                                               num_stages, num_stages, workers));
+    throw Error(ErrorKind::config,
+                fmt::format("pipeline.workers: expected 1 to {} (there are {} stages), found {}", num_stages,
+                            num_stages, workers));
   std::vector<double> costs;
   for (const auto& stage : stages) costs.push_back(stage_cost(stage));
   std::vector<int> first{0};

@@ -32,11 +32,16 @@ void Worker::run() {
 
 void Worker::perform(const Action& action) {
   switch (action.op) {
-    case Op::feed: return feed();
-    case Op::receive: return receive(action.lane);
-    case Op::compute: return compute(action.stage);
-    case Op::send: return send(action.lane);
-    case Op::finish: return finish();
+    case Op::feed:
+      return feed();
+    case Op::receive:
+      return receive(action.lane);
+    case Op::compute:
+      return compute(action.stage);
+    case Op::send:
+      return send(action.lane);
+    case Op::finish:
+      return finish();
   }
 }
 
@@ -50,8 +55,8 @@ void Worker::receive(int lane) {
   const Stopwatch watch;
   if (!posted_[lane]) posted_[lane] = transport_.receive(lane);
   packet_ = to_packet(posted_[lane]->wait(limit_));
-  // One receive is always posted ahead, so that a message travels while this worker computes; behind the stop mark
-  // nothing comes any more.
+  // One receive is always posted ahead, so that a message travels while this worker computes; behind the stop
+  // mark nothing comes any more.
   posted_[lane] = packet_.kind == PacketKind::stop ? nullptr : transport_.receive(lane);
   account_.wait_input_s += watch.elapsed_s();
 }

@@ -11,7 +11,8 @@
 namespace lamina {
 namespace {
 
-constexpr int stream_warmup_steps = 5;  // fill of the pipeline and first touch of memory; the reporter leaves them out
+constexpr int stream_warmup_steps =
+    5;  // fill of the pipeline and first touch of memory; the reporter leaves them out
 
 // Training steps alone: one short evaluation at the end is all that a stream must have.
 RunPlan stream_only(RunPlan plan, int steps) {
@@ -24,7 +25,9 @@ RunPlan stream_only(RunPlan plan, int steps) {
   return plan;
 }
 
-double sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
+double sum(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
 
 std::optional<BenchResult> run_once(const RunPlan& plan, const BenchOptions& options) {
   RunOptions run_options{.mode = RunMode::bench};
@@ -33,7 +36,9 @@ std::optional<BenchResult> run_once(const RunPlan& plan, const BenchOptions& opt
   };
   std::optional<RunSummary> summary = run(stream_only(plan, options.steps), run_options);
   if (!summary) return std::nullopt;
-  BenchResult result{.workers = plan.num_workers(), .images_per_s = summary->images_per_s, .stage_seconds = {},
+  BenchResult result{.workers = plan.num_workers(),
+                     .images_per_s = summary->images_per_s,
+                     .stage_seconds = {},
                      .reports = std::move(summary->workers)};
   for (const WorkerReport& report : result.reports) {
     result.slowest_worker_s = std::max(result.slowest_worker_s, sum(report.alone_s));
@@ -51,7 +56,9 @@ BenchResult median(std::vector<BenchResult> results) {
   return *middle;
 }
 
-double speedup(const BenchReport& report) { return report.pipeline.images_per_s / report.one_worker->images_per_s; }
+double speedup(const BenchReport& report) {
+  return report.pipeline.images_per_s / report.one_worker->images_per_s;
+}
 
 // What the pipeline could gain at most over one worker: its whole work / its slowest worker's.
 double ideal_speedup(const BenchReport& report) {
@@ -59,15 +66,19 @@ double ideal_speedup(const BenchReport& report) {
 }
 
 std::vector<std::pair<const char*, double>> categories(const Account& account) {
-  return {{"compute", account.compute_s},       {"wait for input", account.wait_input_s},
-          {"wait for room", account.wait_room_s}, {"checkpoint", account.checkpoint_s},
-          {"report", account.report_s},         {"idle", account.idle_s},
+  return {{"compute", account.compute_s},
+          {"wait for input", account.wait_input_s},
+          {"wait for room", account.wait_room_s},
+          {"checkpoint", account.checkpoint_s},
+          {"report", account.report_s},
+          {"idle", account.idle_s},
           {"unaccounted", account.total_s - account.accounted_s()}};
 }
 
 }  // namespace
 
-std::optional<BenchReport> bench(const RunPlan& plan, const RunPlan* one_worker, const BenchOptions& options) {
+std::optional<BenchReport> bench(const RunPlan& plan, const RunPlan* one_worker,
+                                 const BenchOptions& options) {
   std::vector<BenchResult> pipeline, single;
   for (int round = 0; round < (plan.over_mpi ? 1 : options.rounds); ++round) {
     if (auto result = run_once(plan, options)) pipeline.push_back(*result);
@@ -82,8 +93,9 @@ std::optional<BenchReport> bench(const RunPlan& plan, const RunPlan* one_worker,
 
 std::string to_table(const BenchReport& report) {
   const BenchResult& p = report.pipeline;
-  std::string text = fmt::format("{} worker(s): {:.1f} images/s, pipeline efficiency {:.3f} of 1/(slowest worker)\n",
-                                 p.workers, p.images_per_s, p.efficiency);
+  std::string text =
+      fmt::format("{} worker(s): {:.1f} images/s, pipeline efficiency {:.3f} of 1/(slowest worker)\n",
+                  p.workers, p.images_per_s, p.efficiency);
   for (std::size_t s = 0; s < p.stage_seconds.size(); ++s)
     text += fmt::format("  stage {:<3} {:8.2f} ms a step by itself\n", s, 1e3 * p.stage_seconds[s]);
   for (const WorkerReport& worker : p.reports) {
@@ -93,25 +105,30 @@ std::string to_table(const BenchReport& report) {
     text += fmt::format("  peak {:.0f} MiB\n", worker.peak_rss_mib);
   }
   if (report.one_worker)
-    text += fmt::format("1 worker: {:.1f} images/s; speed-up {:.3f}, of {:.3f} possible with this cut ({:.3f})\n",
-                        report.one_worker->images_per_s, speedup(report), ideal_speedup(report),
-                        speedup(report) / ideal_speedup(report));
+    text +=
+        fmt::format("1 worker: {:.1f} images/s; speed-up {:.3f}, of {:.3f} possible with this cut ({:.3f})\n",
+                    report.one_worker->images_per_s, speedup(report), ideal_speedup(report),
+                    speedup(report) / ideal_speedup(report));
   return text;
 }
 
 std::string to_json_text(const BenchReport& report) {
   using Json = nlohmann::json;
   const BenchResult& p = report.pipeline;
-  Json json = {{"images_per_s", p.images_per_s}, {"pipeline_efficiency", p.efficiency},
-               {"stage_seconds", p.stage_seconds}, {"slowest_worker_seconds", p.slowest_worker_s}};
+  Json json = {{"images_per_s", p.images_per_s},
+               {"pipeline_efficiency", p.efficiency},
+               {"stage_seconds", p.stage_seconds},
+               {"slowest_worker_seconds", p.slowest_worker_s}};
   for (const WorkerReport& worker : p.reports) {
     Json account;
-    for (const auto& [name, seconds] : categories(worker.account)) account[name] = seconds / worker.account.total_s;
+    for (const auto& [name, seconds] : categories(worker.account))
+      account[name] = seconds / worker.account.total_s;
     json["workers"].push_back({{"share_of_time", account}, {"peak_rss_mib", worker.peak_rss_mib}});
     json["peak_rss_mib"].push_back(worker.peak_rss_mib);
   }
   if (report.one_worker)
-    json["one_worker"] = {{"images_per_s", report.one_worker->images_per_s}, {"speedup", speedup(report)},
+    json["one_worker"] = {{"images_per_s", report.one_worker->images_per_s},
+                          {"speedup", speedup(report)},
                           {"possible", ideal_speedup(report)}};
   return json.dump(2) + "\n";
 }

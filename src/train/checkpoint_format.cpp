@@ -20,7 +20,8 @@ TensorList checkpoint_tensors(const Stage::Part& part) {
   std::size_t trained = 0;
   for (const NamedTensor& entry : part.module.tensors()) {
     list.emplace_back(entry.name, entry.tensor);
-    if (entry.trained) list.emplace_back("sgd.momentum." + entry.name, part.optimizer.momentum().at(trained++));
+    if (entry.trained)
+      list.emplace_back("sgd.momentum." + entry.name, part.optimizer.momentum().at(trained++));
   }
   return list;
 }
@@ -39,7 +40,8 @@ Manifest unseal(const std::string& text, const std::filesystem::path& path) {
     if (sealed.at("sha256") != found)
       throw std::invalid_argument(fmt::format("checksum {}, found {}", sealed.at("sha256").dump(), found));
     if (body.at("format") != checkpoint_format_version)
-      throw std::invalid_argument(fmt::format("format {}, found {}", checkpoint_format_version, body.at("format").dump()));
+      throw std::invalid_argument(
+          fmt::format("format {}, found {}", checkpoint_format_version, body.at("format").dump()));
     return body.get<Manifest>();
   } catch (const std::exception& e) {
     throw Error(ErrorKind::checkpoint,

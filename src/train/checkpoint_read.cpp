@@ -17,9 +17,9 @@ namespace {
 namespace fs = std::filesystem;
 
 // Keys, or sections ending in '.', that say what is computed: a checkpoint belongs to their values.
-constexpr std::array<std::string_view, 9> bound_keys = {
-    "model.",    "partition.",      "method.",          "pipeline.stages", "data.name",
-    "data.validation", "data.train_limit", "train.batch", "train.seed"};
+constexpr std::array<std::string_view, 9> bound_keys = {"model.",           "partition.",  "method.",
+                                                        "pipeline.stages",  "data.name",   "data.validation",
+                                                        "data.train_limit", "train.batch", "train.seed"};
 
 bool is_bound(std::string_view key) {
   return std::any_of(bound_keys.begin(), bound_keys.end(), [&](std::string_view bound) {
@@ -43,12 +43,12 @@ std::vector<fs::path> entries(const fs::path& directory) {
 
 std::string read_verified(const fs::path& path, const ModuleFile& file) {
   if (!fs::exists(path))
-    throw Error(ErrorKind::checkpoint, fmt::format("{}: expected the file of module {}, found none", path.string(),
-                                                   file.module));
+    throw Error(ErrorKind::checkpoint,
+                fmt::format("{}: expected the file of module {}, found none", path.string(), file.module));
   std::string bytes = read_file(path);
   if (static_cast<std::int64_t>(bytes.size()) != file.num_bytes)
-    throw Error(ErrorKind::checkpoint, fmt::format("{}: expected {} bytes, found {}", path.string(), file.num_bytes,
-                                                   bytes.size()));
+    throw Error(ErrorKind::checkpoint,
+                fmt::format("{}: expected {} bytes, found {}", path.string(), file.num_bytes, bytes.size()));
   const std::string found = sha256_hex(bytes);
   if (found != file.sha256)
     throw Error(ErrorKind::checkpoint,
@@ -64,12 +64,14 @@ void match(const TensorList& wanted, const std::map<std::string, at::Tensor>& fo
   for (const auto& [name, to] : wanted) {
     const auto from = found.find(name);
     if (from == found.end())
-      throw Error(ErrorKind::checkpoint, fmt::format("{}: expected a tensor {}, found none", path.string(), name));
-    if (from->second.sizes() != to.sizes() || from->second.scalar_type() != to.scalar_type())
       throw Error(ErrorKind::checkpoint,
-                  fmt::format("{}: {}: expected {} of [{}], found {} of [{}]", path.string(), name,
-                              at::toString(to.scalar_type()), fmt::join(to.sizes(), ","),
-                              at::toString(from->second.scalar_type()), fmt::join(from->second.sizes(), ",")));
+                  fmt::format("{}: expected a tensor {}, found none", path.string(), name));
+    if (from->second.sizes() != to.sizes() || from->second.scalar_type() != to.scalar_type())
+      throw Error(
+          ErrorKind::checkpoint,
+          fmt::format("{}: {}: expected {} of [{}], found {} of [{}]", path.string(), name,
+                      at::toString(to.scalar_type()), fmt::join(to.sizes(), ","),
+                      at::toString(from->second.scalar_type()), fmt::join(from->second.sizes(), ",")));
     copies.emplace_back(to, from->second);
   }
   if (found.size() != wanted.size())
@@ -105,8 +107,8 @@ void load_stage(const fs::path& checkpoint, const Manifest& manifest, Stage& sta
     const auto file = std::find_if(manifest.modules.begin(), manifest.modules.end(),
                                    [&](const ModuleFile& f) { return f.module == index; });
     if (file == manifest.modules.end())
-      throw Error(ErrorKind::checkpoint, fmt::format("{}: expected a module {}, found {} modules", checkpoint.string(),
-                                                     index, manifest.modules.size()));
+      throw Error(ErrorKind::checkpoint, fmt::format("{}: expected a module {}, found {} modules",
+                                                     checkpoint.string(), index, manifest.modules.size()));
     const fs::path path = checkpoint / file->file;
     match(checkpoint_tensors(part), parse_safetensors(read_verified(path, *file), path), path, copies);
   }
@@ -121,8 +123,9 @@ void check_same_run(const Manifest& manifest, const std::vector<EffectiveField>&
   for (const EffectiveField& field : list_fields(written)) then[field.key] = field.value;
   for (const EffectiveField& field : config)
     if (is_bound(field.key) && then[field.key] != field.value)
-      throw Error(ErrorKind::checkpoint, fmt::format("the checkpoint is of another run: expected {}: {}, found {}",
-                                                     field.key, then[field.key], field.value));
+      throw Error(ErrorKind::checkpoint,
+                  fmt::format("the checkpoint is of another run: expected {}: {}, found {}", field.key,
+                              then[field.key], field.value));
 }
 
 }  // namespace lamina

@@ -14,8 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Parameters and buffers in the order of their names, each with name, type and shape, so that equal digests mean
-// equal networks.
+// Parameters and buffers in the order of their names, each with name, type and shape, so that equal digests
+// mean equal networks.
 std::string params_digest(const Module& module) {
   std::vector<NamedTensor> tensors = module.tensors();
   std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });

@@ -30,7 +30,8 @@ class FirstError {
  public:
   void set(const Error& error) {
     const std::lock_guard lock(mutex_);
-    if (!error_ || (error_->kind() == ErrorKind::peer_lost && error.kind() != ErrorKind::peer_lost)) error_ = error;
+    if (!error_ || (error_->kind() == ErrorKind::peer_lost && error.kind() != ErrorKind::peer_lost))
+      error_ = error;
   }
   void rethrow() const {
     if (error_) throw *error_;

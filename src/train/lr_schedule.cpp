@@ -8,7 +8,9 @@ namespace {
 
 constexpr double warmup_floor = 0.01;
 
-double cosine(double lr, double progress) { return lr / 2 * (1 + std::cos(std::numbers::pi * progress)); }
+double cosine(double lr, double progress) {
+  return lr / 2 * (1 + std::cos(std::numbers::pi * progress));
+}
 
 }  // namespace
 

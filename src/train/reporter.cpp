@@ -8,15 +8,16 @@
 
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
+#include "lamina/core/process.hpp"
 
 namespace lamina {
 namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::int64_t warmup_steps = 3;         // allocator and kernels settle
-constexpr double redraw_s = 0.1;                 // on a terminal
-constexpr double line_s = 10;                    // into a pipe
+constexpr std::int64_t warmup_steps = 3;  // allocator and kernels settle
+constexpr double redraw_s = 0.1;          // on a terminal
+constexpr double line_s = 10;             // into a pipe
 constexpr int bar_width = 24;
 
 // What a run that stopped at `start_step` had told: later lines are of steps that will be done again.
@@ -55,7 +56,8 @@ void Reporter::on_packet(const Packet& packet) {
   after_train_ = packet.kind == PacketKind::train;
   if (packet.kind == PacketKind::stop && metrics_.is_open()) metrics_.flush();
   if (metrics_.is_open() && !metrics_)
-    throw Error(ErrorKind::storage, "metrics.jsonl: expected to append a line, found that the disk takes no more");
+    throw Error(ErrorKind::storage,
+                "metrics.jsonl: expected to append a line, found that the disk takes no more");
 }
 
 void Reporter::on_train(const Packet& packet) {
@@ -72,11 +74,16 @@ void Reporter::on_train(const Packet& packet) {
     ++stage_steps_;
   }
   if (metrics_.is_open()) {
-    Json record = {{"kind", "train"}, {"step", packet.step}, {"epoch", packet.epoch}, {"lr", packet.lr},
-                   {"images_per_s", static_cast<double>(packet.samples()) / step_s}};
+    Json record = {{"kind", "train"},
+                   {"step", packet.step},
+                   {"epoch", packet.epoch},
+                   {"lr", packet.lr},
+                   {"images_per_s", static_cast<double>(packet.samples()) / step_s},
+                   {"rss_mib", resident_mib()}};
     for (const ModuleReport& module : packet.modules) {
       record["loss"].push_back(module.loss);
-      record["accuracy"].push_back(static_cast<double>(module.correct) / static_cast<double>(packet.samples()));
+      record["accuracy"].push_back(static_cast<double>(module.correct) /
+                                   static_cast<double>(packet.samples()));
     }
     for (const double s : packet.stage_s) record["busy"].push_back(s / step_s);
     metrics_ << record.dump() << '\n';
@@ -92,9 +99,15 @@ void Reporter::on_eval(const Packet& packet) {
   test_accuracy_ = static_cast<double>(eval_correct_) / static_cast<double>(eval_images_);
   test_loss_ = eval_loss_ / static_cast<double>(eval_images_);
   if (metrics_.is_open())
-    metrics_ << Json({{"kind", "eval"}, {"step", packet.step}, {"epoch", packet.epoch},
-                      {"test_accuracy", test_accuracy_}, {"test_loss", test_loss_}, {"images", eval_images_}}).dump()
-             << '\n' << std::flush;
+    metrics_ << Json({{"kind", "eval"},
+                      {"step", packet.step},
+                      {"epoch", packet.epoch},
+                      {"test_accuracy", test_accuracy_},
+                      {"test_loss", test_loss_},
+                      {"images", eval_images_}})
+                    .dump()
+             << '\n'
+             << std::flush;
   show_line(fmt::format("step {:>6}  test accuracy {:.2f} %  loss {:.4f}  ({} images)", packet.step,
                         100 * test_accuracy_, test_loss_, eval_images_));
   eval_images_ = eval_correct_ = 0;
@@ -108,15 +121,17 @@ void Reporter::show_step(const Packet& packet, double step_s) {
   if (seen_steps_ > 1 && !last && since_shown_.elapsed_s() < (bar ? redraw_s : line_s)) return;
   since_shown_.lap_s();
   std::vector<std::string> busy;
-  for (const double s : packet.stage_s) busy.push_back(fmt::format("{:.0f}", 100 * std::min(1.0, s / step_s)));
+  for (const double s : packet.stage_s)
+    busy.push_back(fmt::format("{:.0f}", 100 * std::min(1.0, s / step_s)));
   const double mean_s = train_steps_ > 0 ? seconds_per_step() : step_s;
   const double left_s = mean_s * static_cast<double>(packet.total_steps - packet.step - 1);
   const std::string line = fmt::format(
-      "epoch {:>3}  step {:>6}/{}  {:>6.0f} images/s  loss {:.4f}  lr {:.4f}  left {}  busy % {}", packet.epoch + 1,
-      packet.step + 1, packet.total_steps, static_cast<double>(packet.samples()) / step_s, packet.modules.back().loss,
-      packet.lr, duration(left_s), fmt::join(busy, " "));
+      "epoch {:>3}  step {:>6}/{}  {:>6.0f} images/s  loss {:.4f}  lr {:.4f}  left {}  busy % {}",
+      packet.epoch + 1, packet.step + 1, packet.total_steps, static_cast<double>(packet.samples()) / step_s,
+      packet.modules.back().loss, packet.lr, duration(left_s), fmt::join(busy, " "));
   if (!bar) return show_line(line);
-  const auto filled = static_cast<int>(bar_width * (packet.step + 1) / std::max<std::int64_t>(1, packet.total_steps));
+  const auto filled =
+      static_cast<int>(bar_width * (packet.step + 1) / std::max<std::int64_t>(1, packet.total_steps));
   fmt::print("\r\x1b[K[{:=<{}}{:{}}] {}", "", filled, "", bar_width - filled, line);
   std::fflush(stdout);
 }

@@ -3,7 +3,8 @@
 namespace lamina {
 
 void TrainConfig::visit(FieldVisitor& v) {
-  v.field("epochs", &epochs, "passes over the training set; the learning rate's schedule spans them", at_least(1));
+  v.field("epochs", &epochs, "passes over the training set; the learning rate's schedule spans them",
+          at_least(1));
   v.field("max_steps", &max_steps, "stop after so many steps; 0: after the last epoch", at_least(0));
   v.field("batch", &batch, "samples a step", at_least(1));
   v.field("seed", &seed, "of initial values, order and augmentation", at_least(0));
@@ -11,7 +12,8 @@ void TrainConfig::visit(FieldVisitor& v) {
   v.field("warmup_epochs", &warmup_epochs, "epochs in which the learning rate rises", at_least(0));
   v.field("lr_schedule", &lr_schedule, "cosine, set anew every epoch (as the papers do) or every step",
           one_of({"epoch", "step"}));
-  v.field("eval_every_steps", &eval_every_steps, "steps between evaluations; 0: after every epoch", at_least(0));
+  v.field("eval_every_steps", &eval_every_steps, "steps between evaluations; 0: after every epoch",
+          at_least(0));
   v.section("sgd", sgd);
 }
 

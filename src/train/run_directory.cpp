@@ -23,7 +23,9 @@ RunStart newest(const RunPlan& plan) {
 
 }  // namespace
 
-fs::path checkpoint_directory(const fs::path& out) { return out / "checkpoints"; }
+fs::path checkpoint_directory(const fs::path& out) {
+  return out / "checkpoints";
+}
 
 RunStart open_start(const fs::path& checkpoint) {
   if (checkpoint.empty()) return {};
@@ -33,14 +35,18 @@ RunStart open_start(const fs::path& checkpoint) {
 RunStart find_start(const RunPlan& plan, const RunOptions& options) {
   const fs::path out = plan.config.out;
   switch (options.mode) {
-    case RunMode::bench: return {};
-    case RunMode::eval: return open_start(options.checkpoint);
+    case RunMode::bench:
+      return {};
+    case RunMode::eval:
+      return open_start(options.checkpoint);
     case RunMode::train:
       if (!fs::exists(out)) return {};
-      throw Error(ErrorKind::storage, fmt::format("{}: expected a new directory, found an existing one; go on with "
-                                                  "--resume or choose another with --out",
-                                                  out.string()));
-    case RunMode::resume: break;
+      throw Error(ErrorKind::storage,
+                  fmt::format("{}: expected a new directory, found an existing one; go on with "
+                              "--resume or choose another with --out",
+                              out.string()));
+    case RunMode::resume:
+      break;
   }
   RunStart start = newest(plan);
   if (start.manifest) check_same_run(*start.manifest, list_fields(plan.config));

@@ -25,8 +25,8 @@ std::filesystem::path checkpoint_directory(const std::filesystem::path& out);
 ///         Error{checkpoint} for a checkpoint that is damaged or of another run.
 RunStart find_start(const RunPlan& plan, const RunOptions& options);
 
-/// Creates the run's directory, or clears what a killed run left half-written there. Called by the first worker
-/// alone, once nothing else can be wrong. @throws Error{storage}
+/// Creates the run's directory, or clears what a killed run left half-written there. Called by the first
+/// worker alone, once nothing else can be wrong. @throws Error{storage}
 void prepare_directory(const RunPlan& plan);
 
 /// The same beginning as another worker found it.

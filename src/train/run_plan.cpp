@@ -25,13 +25,15 @@ std::int64_t resolve_workers(const PipelineConfig& config, const MpiLaunch& laun
 
 bool resolve_transport(const PipelineConfig& config, const MpiLaunch& launch) {
   if (config.transport == "inprocess" && launch.size > 1)
-    throw Error(ErrorKind::config, fmt::format("pipeline.transport: inprocess connects threads of one process, but "
-                                               "mpirun started {} processes",
-                                               launch.size));
+    throw Error(ErrorKind::config,
+                fmt::format("pipeline.transport: inprocess connects threads of one process, but "
+                            "mpirun started {} processes",
+                            launch.size));
   return config.transport == "mpi" || (config.transport == "auto" && launch.launched);
 }
 
-// The host's processors, shared by its workers; never more than this process may use, which mpirun may have bound.
+// The host's processors, shared by its workers; never more than this process may use, which mpirun may have
+// bound.
 std::int64_t resolve_threads(const MpiLaunch& launch, std::int64_t workers) {
   const std::int64_t here = launch.launched ? launch.local_size : workers;
   const std::int64_t fair = static_cast<std::int64_t>(std::thread::hardware_concurrency()) / here;
@@ -41,8 +43,9 @@ std::int64_t resolve_threads(const MpiLaunch& launch, std::int64_t workers) {
 std::vector<LaneSpec> make_lanes(const RunPlan& plan) {
   std::vector<LaneSpec> lanes;
   for (const ScheduleLane& lane : plan.schedule.lanes)
-    lanes.push_back(packet_lane(lane.from, lane.to, plan.stages[lane.stage].back().out, plan.config.train.batch,
-                                at::kFloat, plan.format(), static_cast<int>(plan.config.pipeline.buffers)));
+    lanes.push_back(packet_lane(lane.from, lane.to, plan.stages[lane.stage].back().out,
+                                plan.config.train.batch, at::kFloat, plan.format(),
+                                static_cast<int>(plan.config.pipeline.buffers)));
   return lanes;
 }
 
@@ -56,7 +59,8 @@ void apply_e2e(RunConfig& config) {
 }  // namespace
 
 at::MemoryFormat RunPlan::format() const {
-  return config.pipeline.memory_format == "contiguous" ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast;
+  return config.pipeline.memory_format == "contiguous" ? at::MemoryFormat::Contiguous
+                                                       : at::MemoryFormat::ChannelsLast;
 }
 
 RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
@@ -65,13 +69,17 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   plan.data = data_traits(config.data);
   if (config.model.classes == 0) config.model.classes = plan.data.num_classes;
   if (config.model.classes < plan.data.num_classes)
-    throw Error(ErrorKind::config, fmt::format("model.classes: expected at least {} as {} has, found {}",
-                                               plan.data.num_classes, config.data.name, config.model.classes));
+    throw Error(ErrorKind::config,
+                fmt::format("model.classes: expected at least {} as {} has, found {}", plan.data.num_classes,
+                            config.data.name, config.model.classes));
   const ImageShape& image = plan.data.shape;
-  plan.backbone = make_backbone(config.model, {image.channels, image.height, image.width}, config.model.classes);
-  plan.modules = make_modules(plan.backbone, cut_into_modules(plan.backbone, config.partition), config.method);
+  plan.backbone =
+      make_backbone(config.model, {image.channels, image.height, image.width}, config.model.classes);
+  plan.modules =
+      make_modules(plan.backbone, cut_into_modules(plan.backbone, config.partition), config.method);
   plan.stages = cut_into_stages(plan.modules, config.pipeline.stages);
-  const std::int64_t workers = resolve_workers(config.pipeline, launch, static_cast<std::int64_t>(plan.stages.size()));
+  const std::int64_t workers =
+      resolve_workers(config.pipeline, launch, static_cast<std::int64_t>(plan.stages.size()));
   plan.first_stage = deal_stages(plan.stages, workers);
   plan.over_mpi = resolve_transport(config.pipeline, launch);
   config.pipeline.workers = workers;
@@ -95,10 +103,11 @@ void check_batch_norm(const RunPlan& plan, std::int64_t samples) {
   if (samples != 1) return;
   for (const ModuleSpec& module : plan.modules) {
     if (!normalises_single_values(module.head, module.out)) continue;
-    throw Error(ErrorKind::config,
-                fmt::format("train.batch: head {} of module {} normalises over the samples of a batch and needs at "
-                            "least 2, but with {} a step a batch of 1 remains",
-                            module.head_name, module.index, plan.config.train.batch));
+    throw Error(
+        ErrorKind::config,
+        fmt::format("train.batch: head {} of module {} normalises over the samples of a batch and needs at "
+                    "least 2, but with {} a step a batch of 1 remains",
+                    module.head_name, module.index, plan.config.train.batch));
   }
 }
 

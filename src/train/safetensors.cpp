@@ -20,12 +20,14 @@ struct DType {
   const char* name;
   at::ScalarType type;
 };
-constexpr std::array<DType, 4> dtypes = {{{"F32", at::kFloat}, {"F64", at::kDouble}, {"I64", at::kLong}, {"U8", at::kByte}}};
+constexpr std::array<DType, 4> dtypes = {
+    {{"F32", at::kFloat}, {"F64", at::kDouble}, {"I64", at::kLong}, {"U8", at::kByte}}};
 
 const char* dtype_name(at::ScalarType type) {
   for (const DType& dtype : dtypes)
     if (dtype.type == type) return dtype.name;
-  throw Error(ErrorKind::contract, fmt::format("safetensors: tensors of {} are not written", at::toString(type)));
+  throw Error(ErrorKind::contract,
+              fmt::format("safetensors: tensors of {} are not written", at::toString(type)));
 }
 
 std::string make_header(const TensorList& tensors) {
@@ -47,7 +49,8 @@ std::string make_header(const TensorList& tensors) {
 // Reads one entry of the header; `data` is what follows the header.
 at::Tensor parse_entry(const Json& entry, std::string_view data) {
   const auto name = entry.at("dtype").get<std::string>();
-  const auto dtype = std::find_if(dtypes.begin(), dtypes.end(), [&](const DType& d) { return name == d.name; });
+  const auto dtype =
+      std::find_if(dtypes.begin(), dtypes.end(), [&](const DType& d) { return name == d.name; });
   if (dtype == dtypes.end()) throw std::invalid_argument(fmt::format("dtype {} is not known", name));
   const auto sizes = entry.at("shape").get<std::vector<std::int64_t>>();
   const auto begin = entry.at("data_offsets").at(0).get<std::uint64_t>();
@@ -56,11 +59,13 @@ at::Tensor parse_entry(const Json& entry, std::string_view data) {
   // Checked before anything is allocated: the sizes must account for the bytes exactly.
   std::uint64_t num_bytes = at::elementSize(dtype->type);
   for (const std::int64_t size : sizes) {
-    if (size < 0 || (size > 0 && num_bytes > data.size() / size)) throw std::invalid_argument("its shape is too large");
+    if (size < 0 || (size > 0 && num_bytes > data.size() / size))
+      throw std::invalid_argument("its shape is too large");
     num_bytes *= size;
   }
   if (num_bytes != end - begin)
-    throw std::invalid_argument(fmt::format("its shape needs {} bytes, the file has {}", num_bytes, end - begin));
+    throw std::invalid_argument(
+        fmt::format("its shape needs {} bytes, the file has {}", num_bytes, end - begin));
   at::Tensor tensor = at::empty(sizes, dtype->type);
   std::memcpy(tensor.data_ptr(), data.data() + begin, num_bytes);
   return tensor;
@@ -90,7 +95,8 @@ FileDigest write_safetensors(const std::filesystem::path& path, const TensorList
   return digest;
 }
 
-std::map<std::string, at::Tensor> parse_safetensors(const std::string& bytes, const std::filesystem::path& path) {
+std::map<std::string, at::Tensor> parse_safetensors(const std::string& bytes,
+                                                    const std::filesystem::path& path) {
   std::string place = "header";
   try {
     std::uint64_t length = 0;
@@ -109,8 +115,8 @@ std::map<std::string, at::Tensor> parse_safetensors(const std::string& bytes, co
   } catch (const Error&) {
     throw;
   } catch (const std::exception& e) {
-    throw Error(ErrorKind::checkpoint,
-                fmt::format("{}: expected a safetensors file, found a bad {}: {}", path.string(), place, e.what()));
+    throw Error(ErrorKind::checkpoint, fmt::format("{}: expected a safetensors file, found a bad {}: {}",
+                                                   path.string(), place, e.what()));
   }
 }
 

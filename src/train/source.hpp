@@ -9,8 +9,8 @@
 
 namespace lamina {
 
-/// What the first stage feeds: the stream plan's packets with their batches, made ahead by the loader; the stop mark
-/// early if somebody asks for it.
+/// What the first stage feeds: the stream plan's packets with their batches, made ahead by the loader; the
+/// stop mark early if somebody asks for it.
 class Source {
  public:
   /// Opens the data set. @throws Error{data}, Error{config} (a batch too small for batch norm).

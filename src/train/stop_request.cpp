@@ -21,12 +21,14 @@ void on_signal(int signal) {
 }  // namespace
 
 void install_stop_signals() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
   for (const int signal : {SIGTERM, SIGINT, SIGUSR2}) sigaction(signal, &action, nullptr);
 }
 
-bool stop_requested() { return requested != 0; }
+bool stop_requested() {
+  return requested != 0;
+}
 
 }  // namespace lamina

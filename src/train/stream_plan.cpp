@@ -38,9 +38,13 @@ StreamItem StreamPlan::train_item() {
   StreamItem item;
   const std::int64_t epoch = step_ / steps_per_epoch_;
   const std::int64_t first = step_ % steps_per_epoch_ * train_.batch;
-  item.packet = {.kind = PacketKind::train, .step = step_, .epoch = epoch,
-                 .total_steps = total_steps_, .lr = learning_rate(train_, steps_per_epoch_, step_)};
-  item.batch = {.training = true, .epoch = epoch, .first = first, .count = std::min(train_.batch, num_train_ - first)};
+  item.packet = {.kind = PacketKind::train,
+                 .step = step_,
+                 .epoch = epoch,
+                 .total_steps = total_steps_,
+                 .lr = learning_rate(train_, steps_per_epoch_, step_)};
+  item.batch = {
+      .training = true, .epoch = epoch, .first = first, .count = std::min(train_.batch, num_train_ - first)};
   ++step_;
   due_ = evaluates_after(step_) ? Due::eval : saves_after(step_) ? Due::checkpoint : Due::train;
   return item;
@@ -52,8 +56,11 @@ StreamItem StreamPlan::eval_item() {
   item.batch = {.training = false, .epoch = 0, .first = eval_first_, .count = count};
   eval_first_ += count;
   const bool closes = eval_first_ == num_test_;
-  item.packet = {.kind = PacketKind::eval, .step = step_, .epoch = step_ / steps_per_epoch_,
-                 .total_steps = total_steps_, .closes_evaluation = closes};
+  item.packet = {.kind = PacketKind::eval,
+                 .step = step_,
+                 .epoch = step_ / steps_per_epoch_,
+                 .total_steps = total_steps_,
+                 .closes_evaluation = closes};
   if (closes) {
     eval_first_ = 0;
     due_ = saves_after(step_) ? Due::checkpoint : Due::train;
@@ -63,12 +70,17 @@ StreamItem StreamPlan::eval_item() {
 
 StreamItem StreamPlan::mark(PacketKind kind) const {
   StreamItem item;
-  item.packet = {.kind = kind, .step = step_, .epoch = step_ / steps_per_epoch_,
-                 .total_steps = total_steps_, .evaluated = due_ != Due::eval};
+  item.packet = {.kind = kind,
+                 .step = step_,
+                 .epoch = step_ / steps_per_epoch_,
+                 .total_steps = total_steps_,
+                 .evaluated = due_ != Due::eval};
   return item;
 }
 
-StreamItem StreamPlan::stop_here() const { return mark(PacketKind::stop); }
+StreamItem StreamPlan::stop_here() const {
+  return mark(PacketKind::stop);
+}
 
 bool StreamPlan::evaluates_after(std::int64_t steps) const {
   if (steps == total_steps_) return true;

@@ -9,10 +9,10 @@ namespace lamina {
 using Json = nlohmann::json;
 
 void to_json(Json& j, const Account& account) {
-  j = {{"compute_s", account.compute_s},       {"wait_input_s", account.wait_input_s},
-       {"wait_room_s", account.wait_room_s},   {"checkpoint_s", account.checkpoint_s},
-       {"report_s", account.report_s},         {"idle_s", account.idle_s},
-       {"total_s", account.total_s},           {"unaccounted_s", account.total_s - account.accounted_s()}};
+  j = {{"compute_s", account.compute_s},     {"wait_input_s", account.wait_input_s},
+       {"wait_room_s", account.wait_room_s}, {"checkpoint_s", account.checkpoint_s},
+       {"report_s", account.report_s},       {"idle_s", account.idle_s},
+       {"total_s", account.total_s},         {"unaccounted_s", account.total_s - account.accounted_s()}};
 }
 
 void from_json(const Json& j, Account& account) {
@@ -46,8 +46,12 @@ void write_summary(const std::filesystem::path& path, const RunSummary& summary)
   write_file_atomically(path, Json(summary).dump(2) + "\n");
 }
 
-std::string to_text(const WorkerReport& report) { return Json(report).dump(); }
+std::string to_text(const WorkerReport& report) {
+  return Json(report).dump();
+}
 
-WorkerReport worker_report(const std::string& text) { return Json::parse(text).get<WorkerReport>(); }
+WorkerReport worker_report(const std::string& text) {
+  return Json::parse(text).get<WorkerReport>();
+}
 
 }  // namespace lamina

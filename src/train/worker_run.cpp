@@ -55,7 +55,7 @@ class WorkerRun {
   std::optional<CheckpointWriter> writer_;
   std::optional<Reporter> reporter_;
   std::optional<Packet> stop_mark_;
-  Manifest last_;  // what the stop mark left behind
+  Manifest last_;                // what the stop mark left behind
   std::vector<double> alone_s_;  // by own stage: sum of two measurements
 };
 
@@ -68,8 +68,8 @@ std::optional<RunSummary> WorkerRun::run() {
     writer_.emplace(checkpoint_directory(plan_.config.out), to_yaml(list_fields(plan_.config)),
                     plan_.config.checkpoint.keep);
   WorkerHooks hooks = make_hooks();
-  Worker worker(plan_.schedule.rounds[transport_.worker()], load_stages(), transport_, plan_.lanes, std::move(hooks),
-                limit_);
+  Worker worker(plan_.schedule.rounds[transport_.worker()], load_stages(), transport_, plan_.lanes,
+                std::move(hooks), limit_);
   measure_alone(worker.stages());
   worker.run();
   std::vector<WorkerReport> reports = gather_reports(worker);
@@ -83,7 +83,8 @@ Display WorkerRun::display() const {
   return isatty(STDOUT_FILENO) != 0 && !plan_.over_mpi ? Display::bar : Display::lines;
 }
 
-// The first worker looks at the disk and the others hear of it, so that all begin alike and only one complains.
+// The first worker looks at the disk and the others hear of it, so that all begin alike and only one
+// complains.
 RunStart WorkerRun::agree_on_start() {
   RunStart start;
   std::optional<Error> error;
@@ -92,8 +93,9 @@ RunStart WorkerRun::agree_on_start() {
     try {
       start = find_start(plan_, options_);
       word["checkpoint"] = start.checkpoint.string();
-      source_.emplace(trains() ? Source::training(plan_, {start.step(), start.evaluated()}, options_.stop_requested)
-                               : Source::evaluation(plan_, start.step()));
+      source_.emplace(
+          trains() ? Source::training(plan_, {start.step(), start.evaluated()}, options_.stop_requested)
+                   : Source::evaluation(plan_, start.step()));
       if (writes()) prepare_directory(plan_);
     } catch (const Error& e) {
       error = e;
@@ -109,8 +111,8 @@ RunStart WorkerRun::agree_on_start() {
 void WorkerRun::warn_of_affinity() const {
   const auto threads = *plan_.config.pipeline.threads;
   if (threads > usable_processors())
-    log_warning(fmt::format("pipeline.threads is {}, but this worker may run on {} processor(s) only", threads,
-                            usable_processors()));
+    log_warning(fmt::format("pipeline.threads is {}, but this worker may run on {} processor(s) only",
+                            threads, usable_processors()));
 }
 
 std::vector<Stage> WorkerRun::load_stages() const {
@@ -125,8 +127,8 @@ WorkerHooks WorkerRun::make_hooks() {
   if (is_first()) hooks.source = [this] { return source_->next(); };
   hooks.save = [this](Stage& stage, const Packet& mark) { return save(stage, mark); };
   if (is_last()) {
-    reporter_.emplace(writes() ? std::filesystem::path(plan_.config.out) / "metrics.jsonl" : "", start_.step(),
-                      display());
+    reporter_.emplace(writes() ? std::filesystem::path(plan_.config.out) / "metrics.jsonl" : "",
+                      start_.step(), display());
     hooks.sink = [this](const Packet& packet) { sink(packet); };
   }
   return hooks;
@@ -172,7 +174,8 @@ std::vector<WorkerReport> WorkerRun::gather_reports(Worker& worker) {
   for (double& s : report.alone_s) s /= 2;
   for (const Stage& stage : worker.stages()) report.stages.push_back(stage.index());
   std::vector<WorkerReport> reports;
-  for (const std::string& text : transport_.all_gather(to_text(report), limit_)) reports.push_back(worker_report(text));
+  for (const std::string& text : transport_.all_gather(to_text(report), limit_))
+    reports.push_back(worker_report(text));
   return reports;
 }
 
@@ -189,9 +192,11 @@ RunSummary WorkerRun::summarise(std::vector<WorkerReport> reports) const {
   double slowest_s = 0;
   if (!summary.stage_seconds.empty())
     for (int w = 0; w < plan_.num_workers(); ++w)
-      slowest_s = std::max(slowest_s, std::accumulate(summary.stage_seconds.begin() + plan_.first_stage[w],
-                                                      summary.stage_seconds.begin() + plan_.first_stage[w + 1], 0.0));
-  if (reporter_->seconds_per_step() > 0) summary.pipeline_efficiency = slowest_s / reporter_->seconds_per_step();
+      slowest_s =
+          std::max(slowest_s, std::accumulate(summary.stage_seconds.begin() + plan_.first_stage[w],
+                                              summary.stage_seconds.begin() + plan_.first_stage[w + 1], 0.0));
+  if (reporter_->seconds_per_step() > 0)
+    summary.pipeline_efficiency = slowest_s / reporter_->seconds_per_step();
   if (writes()) write_summary(std::filesystem::path(plan_.config.out) / "summary.json", summary);
   return summary;
 }

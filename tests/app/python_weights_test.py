@@ -1,18 +1,22 @@
 """A checkpoint's backbone loads in Python by torchvision's names and gives the same logits."""
 
-import importlib.util
 import json
 import unittest
 
 from lamina_process import LaminaTest, main
 
-WHEELS = all(importlib.util.find_spec(name) for name in ("torch", "safetensors", "numpy"))
+try:
+    import safetensors.torch
+    import torch
+
+    WHEELS = ""
+except ImportError as error:  # no virtual environment, or a CUDA build of torch without CUDA's own wheels
+    WHEELS = str(error)
 
 
-@unittest.skipUnless(WHEELS, "the torch and safetensors wheels are not importable (run launch/setup)")
+@unittest.skipIf(WHEELS, f"Python cannot import the torch and safetensors wheels: {WHEELS}")
 class PythonWeights(LaminaTest):
     def test_pytorch_finds_the_same_accuracy_and_loss(self):
-        import torch
         from torch_resnet import CifarResNet, load_fashion_mnist_test
 
         summary = self.train("run", "data.name=fashion-mnist", "data.train_limit=2048", "data.test_limit=512",
@@ -32,11 +36,9 @@ class PythonWeights(LaminaTest):
 
     def backbone_state(self, checkpoint):
         """All tensors that are neither of an auxiliary head nor the optimizer's."""
-        from safetensors.torch import load_file
-
         state = {}
         for module in json.loads((checkpoint / "manifest.json").read_text())["body"]["modules"]:
-            for name, tensor in load_file(checkpoint / module["file"]).items():
+            for name, tensor in safetensors.torch.load_file(checkpoint / module["file"]).items():
                 if not name.startswith(("head.", "sgd.")):
                     state[name] = tensor
         return state

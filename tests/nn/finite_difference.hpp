@@ -12,22 +12,25 @@
 
 namespace lamina {
 
-// How far `grad` is from the central differences of `value` along random directions of `variable`, relative
-// to the larger of |grad| and `floor`.
+// How far the slopes of `value` that `grad` promises are from central differences, relative to |grad| or
+// `floor`, whichever is larger.
 //
-// A direction that carries some ReLU over its kink is off by more than rounding. The step makes that rare,
-// and the median of five directions drops it; a wrong gradient is wrong along nearly every direction.
-inline double difference_error(const std::function<double()>& value, at::Tensor variable,
+// A direction is half random and half along the gradient: by chance alone its slope would be lost in the
+// rounding of `value` when the variable is large. A direction that carries some ReLU over its kink is off by
+// more than rounding; the step makes that rare, and the median drops it. A wrong gradient is wrong along
+// every direction.
+inline double difference_error(const std::function<double()>& value, const at::Tensor& variable,
                                const at::Tensor& grad, double floor) {
-  constexpr double step = 1e-6;
+  constexpr double step = 5e-8;
   const at::Tensor start = variable.detach().clone();
   const auto value_at = [&](const at::Tensor& point) {
     variable.detach().copy_(point);  // the same memory, outside any graph
     return value();
   };
-  std::array<double, 5> errors{};
+  const auto unit = [](const at::Tensor& t) { return t / t.norm().clamp_min(1e-12); };
+  std::array<double, 3> errors{};
   for (std::size_t i = 0; i < errors.size(); ++i) {
-    const at::Tensor direction = noise(variable.sizes(), 100 + i);
+    const at::Tensor direction = unit(unit(noise(variable.sizes(), 100 + i)) + unit(grad));
     const double slope =
         (value_at(start + step * direction) - value_at(start - step * direction)) / (2 * step);
     errors[i] = std::abs(slope - (grad * direction).sum().item<double>());

@@ -36,7 +36,7 @@ TEST(MakeModules, EveryBlockIsInOneModuleAndTheLastHasTheClassifier) {
       EXPECT_EQ(modules[i].blocks[b].id, net.blocks[modules[i].first_block + b].id);
     EXPECT_EQ(modules[i].head_name, i < 7 ? "1c2f" : "classifier");
     EXPECT_EQ(modules[i].head_prefix, i < 7 ? "head." + std::to_string(i) + ".independent." : "");
-    if (i > 0) EXPECT_EQ(modules[i].in, modules[i - 1].out);
+    EXPECT_EQ(modules[i].in, i > 0 ? modules[i - 1].out : net.blocks.front().in);
   }
   EXPECT_EQ(next, static_cast<std::int64_t>(net.blocks.size()));
 }
@@ -125,8 +125,8 @@ TEST_P(GradientIsolation, AHeadTouchesItsOwnModuleOnly) {
     for (std::size_t i = 0; i < 3; ++i) {
       EXPECT_EQ(same(after[i].blocks, before[i].blocks), i != perturbed) << i << ", perturbed " << perturbed;
       EXPECT_EQ(same(after[i].head, before[i].head), i != perturbed) << i << ", perturbed " << perturbed;
-      if (i == perturbed) EXPECT_GT(distance(after[i].blocks, before[i].blocks), 1e-3);
     }
+    EXPECT_GT(distance(after[perturbed].blocks, before[perturbed].blocks), 1e-3);
   }
 }
 
@@ -159,8 +159,9 @@ TEST(Module, AStepUpdatesEveryRunningStatisticOnce) {
       local_gradients(modules, batch_of(4, image), labels_of(4));
       for (const Module& module : modules)
         for (const NamedTensor& entry : module.tensors())
-          if (entry.name.ends_with("num_batches_tracked"))
+          if (entry.name.ends_with("num_batches_tracked")) {
             EXPECT_EQ(entry.tensor.item<std::int64_t>(), step) << entry.name << ", head " << head;
+          }
     }
   }
 }

@@ -9,7 +9,9 @@
 namespace lamina {
 namespace {
 
-LaneSpec lane() { return packet_lane(0, 1, {3, 8, 8}, 16, at::kFloat, at::MemoryFormat::ChannelsLast, 2); }
+LaneSpec lane() {
+  return packet_lane(0, 1, {3, 8, 8}, 16, at::kFloat, at::MemoryFormat::ChannelsLast, 2);
+}
 
 TEST(Packet, SurvivesTheWayThroughAMessage) {
   Packet sent = testing::train_packet(7, 5);

@@ -29,7 +29,8 @@ TEST(StreamingSchedule, FillsOnceAndThenEveryWorkerIsBusyInEverySlot) {
   constexpr int packets = 9;
   const Grid grid = play(streaming_schedule({0, 1, 2, 3, 4}), packets, 2);
   for (int w = 0; w < 4; ++w)
-    for (int p = 0; p < packets; ++p) EXPECT_EQ(grid.cells[w][w + p], "s" + std::to_string(w) + ":" + std::to_string(p));
+    for (int p = 0; p < packets; ++p)
+      EXPECT_EQ(grid.cells[w][w + p], "s" + std::to_string(w) + ":" + std::to_string(p));
   EXPECT_EQ(text(grid).substr(0, 30), "worker 0   s0:0 s0:1 s0:2 s0:3");
 }
 

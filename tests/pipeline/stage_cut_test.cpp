@@ -40,8 +40,9 @@ TEST(StageCut, ANumberMakesTheSlowestStageAsCheapAsCanBe) {
 TEST(StageCut, RefusesWhatIsNoCut) {
   const std::vector<ModuleSpec> modules = small_modules();
   using Ends = std::vector<std::int64_t>;
-  for (const IntOrList& stages : {IntOrList(std::int64_t{5}), IntOrList(std::int64_t{0}), IntOrList(Ends{1, 1}),
-                                  IntOrList(Ends{2, 1}), IntOrList(Ends{3}), IntOrList(Ends{-1})})
+  for (const IntOrList& stages :
+       {IntOrList(std::int64_t{5}), IntOrList(std::int64_t{0}), IntOrList(Ends{1, 1}), IntOrList(Ends{2, 1}),
+        IntOrList(Ends{3}), IntOrList(Ends{-1})})
     EXPECT_THROW(cut_into_stages(modules, stages), Error);
 }
 

@@ -33,8 +33,9 @@ std::vector<Stage> split(const std::vector<std::int64_t>& ends, const Initialize
   std::size_t first = 0;
   for (std::size_t i = 0; i <= ends.size(); ++i) {
     const std::size_t end = i < ends.size() ? ends[i] + 1 : modules.size();
-    stages.emplace_back(static_cast<int>(i), std::vector<ModuleSpec>(modules.begin() + first, modules.begin() + end),
-                        SgdConfig{}, init);
+    stages.emplace_back(static_cast<int>(i),
+                        std::vector<ModuleSpec>(modules.begin() + first, modules.begin() + end), SgdConfig{},
+                        init);
     first = end;
   }
   return stages;
@@ -69,7 +70,8 @@ TEST(Stage, AStepEqualsPlainAutogradOnEachModulesOwnLoss) {
     std::vector<at::Tensor> parameters = module.block_parameters();
     parameters.insert(parameters.end(), module.head_parameters().begin(), module.head_parameters().end());
     const Pass pass = module.forward(x, Mode::train);
-    const at::Tensor loss = at::cross_entropy_loss(module.head().logits(pass.output, Mode::train), packet.y_B);
+    const at::Tensor loss =
+        at::cross_entropy_loss(module.head().logits(pass.output, Mode::train), packet.y_B);
     const auto grads = torch::autograd::grad({loss}, parameters);
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const at::Tensor g = grads[i] + sgd.weight_decay * parameters[i].detach();
@@ -112,7 +114,8 @@ TEST(Stage, EvaluationChangesNothing) {
   for (Stage& stage : stages) packet = stage.process(std::move(packet));
   ASSERT_EQ(packet.modules.size(), 1u) << "the classifier alone is asked";
   const auto after = all_tensors(stages);
-  for (std::size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(at::equal(before[i], after[i].tensor)) << after[i].name;
+  for (std::size_t i = 0; i < before.size(); ++i)
+    EXPECT_TRUE(at::equal(before[i], after[i].tensor)) << after[i].name;
 }
 
 TEST(Stage, LearnsABatchByHeart) {

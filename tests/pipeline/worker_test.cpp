@@ -16,10 +16,12 @@ namespace {
 
 constexpr std::int64_t batch = 6;
 
-// Five training steps with an evaluation and a checkpoint mark between them, a short batch, and the stop mark.
+// Five training steps with an evaluation and a checkpoint mark between them, a short batch, and the stop
+// mark.
 std::vector<Packet> stream() {
   std::vector<Packet> packets;
-  for (int step = 0; step < 5; ++step) packets.push_back(testing::train_packet(step, step == 2 ? batch - 2 : batch));
+  for (int step = 0; step < 5; ++step)
+    packets.push_back(testing::train_packet(step, step == 2 ? batch - 2 : batch));
   Packet eval = testing::train_packet(9, batch);
   eval.kind = PacketKind::eval;
   packets.insert(packets.begin() + 3, eval);
@@ -29,9 +31,9 @@ std::vector<Packet> stream() {
 }
 
 struct Outcome {
-  std::vector<Packet> left;           // the packets as the sink saw them
-  std::vector<at::Tensor> tensors;    // of all modules, at the end
-  std::vector<at::Tensor> marked;     // of all modules, as the checkpoint mark found them
+  std::vector<Packet> left;         // the packets as the sink saw them
+  std::vector<at::Tensor> tensors;  // of all modules, at the end
+  std::vector<at::Tensor> marked;   // of all modules, as the checkpoint mark found them
   std::vector<Account> accounts;
 };
 
@@ -54,18 +56,21 @@ Outcome train_on(int num_workers) {
         at::set_num_threads(1);
         transports[w]->open(lanes);
         std::vector<Stage> stages;
-        for (int s = first[w]; s < first[w + 1]; ++s) stages.emplace_back(s, stage_specs[s], SgdConfig{}, Initializer(1));
+        for (int s = first[w]; s < first[w + 1]; ++s)
+          stages.emplace_back(s, stage_specs[s], SgdConfig{}, Initializer(1));
         std::vector<Packet> packets = stream();
         WorkerHooks hooks;
         if (w == 0) hooks.source = [packets, i = 0u]() mutable { return packets.at(i++); };
         hooks.save = [&, w](Stage& stage, const Packet& mark) {
           for (const Stage::Part& part : stage.parts())
             for (const NamedTensor& entry : part.module.tensors())
-              (mark.kind == PacketKind::checkpoint ? marked : tensors)[w].push_back(entry.tensor.detach().clone());
+              (mark.kind == PacketKind::checkpoint ? marked : tensors)[w].push_back(
+                  entry.tensor.detach().clone());
           return "stage " + std::to_string(stage.index());
         };
         if (w == num_workers - 1) hooks.sink = [&](const Packet& packet) { outcome.left.push_back(packet); };
-        Worker worker(schedule.rounds[w], std::move(stages), *transports[w], lanes, std::move(hooks), Seconds(60));
+        Worker worker(schedule.rounds[w], std::move(stages), *transports[w], lanes, std::move(hooks),
+                      Seconds(60));
         worker.run();
         outcome.accounts[w] = worker.account();
       });
@@ -117,8 +122,8 @@ TEST(Worker, AccountsForItsTimeOnlyOnce) {
 TEST(Worker, APeerThatNeverSendsIsATimeout) {
   const auto stage_specs = cut_into_stages(testing::small_modules(), std::int64_t{2});
   const Schedule schedule = streaming_schedule({0, 1, 2});
-  const std::vector<LaneSpec> lanes = {packet_lane(0, 1, stage_specs[0].back().out, batch, at::kFloat,
-                                                   at::MemoryFormat::ChannelsLast, 2)};
+  const std::vector<LaneSpec> lanes = {
+      packet_lane(0, 1, stage_specs[0].back().out, batch, at::kFloat, at::MemoryFormat::ChannelsLast, 2)};
   auto transports = make_inprocess_transports(2);
   std::jthread other([&] { transports[0]->open(lanes); });
   transports[1]->open(lanes);

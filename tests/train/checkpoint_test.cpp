@@ -17,13 +17,17 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-std::string config_yaml() { return to_yaml(list_fields(RunConfig{})); }
+std::string config_yaml() {
+  return to_yaml(list_fields(RunConfig{}));
+}
 
 std::vector<Stage> two_stages(std::uint64_t seed) {
   const std::vector<ModuleSpec> modules = testing::small_modules();
   std::vector<Stage> stages;
-  stages.emplace_back(0, std::vector<ModuleSpec>(modules.begin(), modules.begin() + 2), SgdConfig{}, Initializer(seed));
-  stages.emplace_back(1, std::vector<ModuleSpec>(modules.begin() + 2, modules.end()), SgdConfig{}, Initializer(seed));
+  stages.emplace_back(0, std::vector<ModuleSpec>(modules.begin(), modules.begin() + 2), SgdConfig{},
+                      Initializer(seed));
+  stages.emplace_back(1, std::vector<ModuleSpec>(modules.begin() + 2, modules.end()), SgdConfig{},
+                      Initializer(seed));
   return stages;
 }
 

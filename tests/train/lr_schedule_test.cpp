@@ -25,7 +25,8 @@ TEST(StepLr, RisesThenFallsToAlmostNothing) {
   constexpr std::int64_t steps = 100;
   EXPECT_NEAR(step_lr(0.1, steps, 5, 0), 0.02, 1e-9);
   for (std::int64_t t = 1; t < 5; ++t) EXPECT_GT(step_lr(0.1, steps, 5, t), step_lr(0.1, steps, 5, t - 1));
-  for (std::int64_t t = 6; t < steps; ++t) EXPECT_LT(step_lr(0.1, steps, 5, t), step_lr(0.1, steps, 5, t - 1));
+  for (std::int64_t t = 6; t < steps; ++t)
+    EXPECT_LT(step_lr(0.1, steps, 5, t), step_lr(0.1, steps, 5, t - 1));
   EXPECT_LT(step_lr(0.1, steps, 5, steps - 1), 1e-4);
 }
 

@@ -59,12 +59,13 @@ TEST(Safetensors, AHeaderThatPromisesTooMuchIsRefusedBeforeAnythingIsAllocated) 
     std::memcpy(bytes.data(), &length, sizeof length);
     return bytes + header + std::string(16, '\0');
   };
-  for (const char* entry : {R"({"dtype":"F32","shape":[1000000000000,1000000000],"data_offsets":[0,16]})",
-                            R"({"dtype":"F32","shape":[4],"data_offsets":[0,12]})",
-                            R"({"dtype":"F32","shape":[-4],"data_offsets":[0,16]})",
-                            R"({"dtype":"F32","shape":[4],"data_offsets":[16,0]})",
-                            R"({"dtype":"F32","shape":[4],"data_offsets":[8,24]})",
-                            R"({"dtype":"Q4","shape":[4],"data_offsets":[0,16]})", R"({"shape":[4]})", R"([])"})
+  for (const char* entry :
+       {R"({"dtype":"F32","shape":[1000000000000,1000000000],"data_offsets":[0,16]})",
+        R"({"dtype":"F32","shape":[4],"data_offsets":[0,12]})",
+        R"({"dtype":"F32","shape":[-4],"data_offsets":[0,16]})",
+        R"({"dtype":"F32","shape":[4],"data_offsets":[16,0]})",
+        R"({"dtype":"F32","shape":[4],"data_offsets":[8,24]})",
+        R"({"dtype":"Q4","shape":[4],"data_offsets":[0,16]})", R"({"shape":[4]})", R"([])"})
     EXPECT_THROW(parse_safetensors(with_header(std::string("{\"w\":") + entry + "}"), "x"), Error) << entry;
 }
 

@@ -28,16 +28,26 @@ std::string letters(const std::vector<StreamItem>& items) {
 }
 
 TEST(StreamPlan, AnEpochEndsWithAnEvaluationAndTheRunWithAStop) {
-  EXPECT_EQ(letters(all(StreamPlan(config(2, 4), 10, 6, {}))), "tttee" "tttee" "s");
+  EXPECT_EQ(letters(all(StreamPlan(config(2, 4), 10, 6, {}))),
+            "tttee"
+            "tttee"
+            "s");
 }
 
 TEST(StreamPlan, CheckpointsFollowTheEvaluationOfTheirStep) {
   RunConfig run = config(2, 5);
   run.train.eval_every_steps = 2;
   run.checkpoint.every_steps = 2;
-  EXPECT_EQ(letters(all(StreamPlan(run, 10, 5, {}))), "ttec" "tte" "s");
+  EXPECT_EQ(letters(all(StreamPlan(run, 10, 5, {}))),
+            "ttec"
+            "tte"
+            "s");
   run.checkpoint.every_steps = 3;
-  EXPECT_EQ(letters(all(StreamPlan(run, 10, 5, {}))), "tte" "tc" "te" "s");
+  EXPECT_EQ(letters(all(StreamPlan(run, 10, 5, {}))),
+            "tte"
+            "tc"
+            "te"
+            "s");
 }
 
 TEST(StreamPlan, EveryTrainingImageIsAskedForOnceAnEpochAndTheLastBatchIsShort) {
@@ -56,7 +66,10 @@ TEST(StreamPlan, MaxStepsCutsTheRunShortWithAnEvaluation) {
   RunConfig run = config(9, 5);
   run.train.max_steps = 3;
   const auto items = all(StreamPlan(run, 10, 5, {}));
-  EXPECT_EQ(letters(items), "tte" "te" "s");
+  EXPECT_EQ(letters(items),
+            "tte"
+            "te"
+            "s");
   EXPECT_EQ(items.back().packet.step, 3);
   EXPECT_EQ(items.back().packet.total_steps, 3);
   EXPECT_TRUE(items.back().packet.evaluated);
@@ -92,7 +105,9 @@ TEST(StreamPlan, AFinishedRunResumedStopsAtOnce) {
 
 TEST(StreamPlan, EvaluationOnlyHasNoTrainingStep) {
   const auto items = all(StreamPlan::evaluation_only(config(9, 4), 10, 70));
-  EXPECT_EQ(letters(items), "eee" "s");
+  EXPECT_EQ(letters(items),
+            "eee"
+            "s");
   EXPECT_EQ(items.front().packet.step, 70);
 }
 

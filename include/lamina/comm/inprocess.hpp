@@ -8,7 +8,7 @@
 namespace lamina {
 
 /// Transports for workers that are threads of this process: one per worker. Tensors change hands uncopied.
-/// A transport must not outlive the others' use of it only in the sense that abort() is the way to leave early.
+/// A worker that leaves early does so by abort(), or the others wait for it until their limits.
 std::vector<std::unique_ptr<Transport>> make_inprocess_transports(int num_workers);
 
 }  // namespace lamina

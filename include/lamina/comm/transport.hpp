@@ -14,9 +14,10 @@ namespace lamina {
 
 /// What travels on a lane: a short text of bytes and the tensors that the lane was opened for.
 ///
-/// A message is immutable once sent: in-process the receiver gets the very same storage.
+/// A message is immutable once sent: in-process the receiver gets the very same storage. A tensor to be sent
+/// is on the CPU, detached, dense in the lane's format, and aligned to 64 bytes: clone a slice that is not.
 struct Message {
-  std::string header;              ///< opaque bytes, at most LaneSpec::header_capacity
+  std::string header;               ///< opaque bytes, at most LaneSpec::header_capacity
   std::vector<at::Tensor> tensors;  ///< as LaneSpec::tensors; only the first dimension may be smaller, or 0
 };
 
@@ -33,7 +34,8 @@ struct LaneSpec {
   int to;
   std::vector<LaneTensor> tensors;
   std::size_t header_capacity = 64 * 1024;
-  int buffers = 2;  ///< messages between the ends: one received ahead, buffers-1 sent and not yet received; >= 2
+  /// Messages between the ends: one received ahead, buffers-1 sent and not yet received. At least 2.
+  int buffers = 2;
 };
 
 /// A send under way.
@@ -64,7 +66,8 @@ class ReceiveHandle {
 ///           been posted for it. One more throws Error{contract}; wait for the oldest handle first.
 /// Threads   each worker has a Transport of its own and calls it from one thread; abort() from any thread.
 /// Blocking  send() and receive() never wait; handles wait with a limit; dropping a handle waits for nothing.
-/// Failure   abort() makes everything in flight, here and at every peer, throw Error{peer_lost} with the reason.
+/// Failure   abort() makes everything in flight, here and at every peer, throw Error{peer_lost} with its
+///           reason.
 class Transport {
  public:
   virtual ~Transport() = default;

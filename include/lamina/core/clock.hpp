@@ -13,8 +13,8 @@ class Stopwatch {
  public:
   double elapsed_s() const { return Seconds(Clock::now() - start_).count(); }
 
-  /// Seconds since construction or the previous lap; starts the next lap at the same instant, so that laps add
-  /// up to the whole.
+  /// Seconds since construction or the previous lap; starts the next lap at the same instant, so that laps
+  /// add up to the whole.
   double lap_s() {
     const Clock::time_point now = Clock::now();
     const double s = Seconds(now - start_).count();

@@ -28,15 +28,22 @@ struct Rule {
   double most = std::numeric_limits<double>::infinity();
   std::vector<std::string> choices{};
 };
-inline Rule at_least(double least) { return {.least = least}; }
-inline Rule between(double least, double most) { return {.least = least, .most = most}; }
-inline Rule one_of(std::vector<std::string> choices) { return {.choices = std::move(choices)}; }
+inline Rule at_least(double least) {
+  return {.least = least};
+}
+inline Rule between(double least, double most) {
+  return {.least = least, .most = most};
+}
+inline Rule one_of(std::vector<std::string> choices) {
+  return {.choices = std::move(choices)};
+}
 
 /// Sees every field of a config struct. A config struct lists its fields once:
 ///
 ///     struct TrainConfig {
 ///       std::int64_t epochs = 10;
-///       void visit(FieldVisitor& v) { v.field("epochs", &epochs, "passes over the training set", at_least(1)); }
+///       void visit(FieldVisitor& v) { v.field("epochs", &epochs, "passes over the training set",
+///       at_least(1)); }
 ///     };
 ///
 /// and parsing, printing, help and the check for unknown keys all come from that list.
@@ -85,8 +92,8 @@ class ConfigText {
   /// @throws Error{config} if there is no '='.
   void set(const std::string& assignment);
 
-  /// Fills `config` from the text. Values of a wrong type, out of range, or with unknown keys (with the nearest
-  /// known one) are added to `problems`; the fields keep their defaults.
+  /// Fills `config` from the text. Values of a wrong type, out of range, or with unknown keys (with the
+  /// nearest known one) are added to `problems`; the fields keep their defaults.
   template <class Config>
   void fill(Config& config, Problems& problems) {
     const std::unique_ptr<FieldVisitor> reader = make_reader(problems);

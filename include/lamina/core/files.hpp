@@ -31,8 +31,8 @@ class DurableFile {
   int descriptor_;
 };
 
-/// Replaces the file at `path` by `text`: written beside it, fsynced, renamed. A reader sees the old text or the
-/// new one, never a part.
+/// Replaces the file at `path` by `text`: written beside it, fsynced, renamed. A reader sees the old text or
+/// the new one, never a part.
 /// @throws Error{storage}
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 

@@ -21,7 +21,7 @@ std::string text(const BlockId& id);
 /// The smallest piece of a backbone that may be cut off: body(x), plus shortcut(x) and ReLU if residual.
 struct BlockSpec {
   BlockId id;
-  std::string name;      ///< prefix of its tensors in torchvision's naming, "layer1.0"; empty for the stem
+  std::string name;  ///< prefix of its tensors in torchvision's naming, "layer1.0"; empty for the stem
   ChainSpec body;
   ChainSpec shortcut{};  ///< empty: identity
   bool residual = false;
@@ -45,8 +45,8 @@ struct Backbone {
 
 struct ModelConfig {
   std::string backbone = "resnet32";
-  std::int64_t classes = 0;     ///< 0: as the data set has
-  std::string norm = "batch";   ///< batch | none
+  std::int64_t classes = 0;    ///< 0: as the data set has
+  std::string norm = "batch";  ///< batch | none
   void visit(FieldVisitor& v);
 };
 

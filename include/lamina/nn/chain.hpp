@@ -11,7 +11,8 @@
 
 namespace lamina {
 
-/// Training uses batch statistics and updates the running ones, once a forward; evaluation uses the running ones.
+/// Training uses batch statistics and updates the running ones, once a forward; evaluation uses the running
+/// ones.
 enum class Mode { train, eval };
 
 /// A tensor of a network by its full name, e.g. "layer1.0.bn1.running_mean".
@@ -32,8 +33,8 @@ class Chain {
   /// `prefix` begins every tensor's name ("layer1.0." or "").
   Chain(const ChainSpec& spec, const FeatureShape& in, const std::string& prefix, const Initializer& init);
 
-  /// x_BCHW (or x_BF after a Flatten) -> the last layer's output. A chain never begins with a Relu: that layer
-  /// works in place, on what the one before it made.
+  /// x_BCHW (or x_BF after a Flatten) -> the last layer's output. A chain never begins with a Relu: that
+  /// layer works in place, on what the one before it made.
   at::Tensor forward(const at::Tensor& x, Mode mode) const;
 
   /// In the order of the layers: parameters and buffers.

@@ -22,8 +22,8 @@ struct ModuleSpec {
   std::int64_t first_block = 0;
   std::int64_t last_block = 0;  ///< inclusive
   std::vector<BlockSpec> blocks{};
-  std::string head_name{};      ///< as in METHOD section 5, or "classifier"
-  std::string head_prefix{};    ///< of its tensors' names: "head.<i>.independent.", or "" for the classifier
+  std::string head_name{};    ///< as in METHOD section 5, or "classifier"
+  std::string head_prefix{};  ///< of its tensors' names: "head.<i>.independent.", or "" for the classifier
   ChainSpec head{};
   FeatureShape in{};
   FeatureShape out{};
@@ -40,7 +40,7 @@ std::vector<ModuleSpec> make_modules(const Backbone& backbone, const std::vector
 
 /// One forward of a module, with its graph kept for pullbacks (METHOD section 6).
 struct Pass {
-  at::Tensor input;    ///< a leaf: no gradient crosses it
+  at::Tensor input;     ///< a leaf: no gradient crosses it
   at::Tensor output{};  ///< holds the graph
   at::Tensor features() const { return output.detach(); }
 };
@@ -54,7 +54,8 @@ class Module {
 
   const ModuleSpec& spec() const { return spec_; }
 
-  /// The blocks on a detached x_BCHW. In Mode::train the graph is kept and the running statistics are updated.
+  /// The blocks on a detached x_BCHW. In Mode::train the graph is kept and the running statistics are
+  /// updated.
   Pass forward(const at::Tensor& x_BCHW, Mode mode) const;
 
   /// Gradients of the blocks' parameters for a gradient at the pass's output; frees the pass's graph.

@@ -7,15 +7,16 @@
 namespace lamina {
 
 struct PipelineConfig {
-  IntOrList stages = std::int64_t{1};  ///< N cut by static multiply-adds, or the last module of every stage but the last
-  IntOrAuto workers{};                 ///< auto: as mpirun says; started plainly, one a stage, at most one a processor
-  IntOrAuto threads{};                 ///< intra-op, a worker; auto: processors / workers
-  std::string transport = "auto";      ///< auto: mpi under mpirun, else inprocess
+  IntOrList stages =
+      std::int64_t{1};  ///< N cut by static multiply-adds, or the last module of every stage but the last
+  IntOrAuto workers{};  ///< auto: as mpirun says; started plainly, one a stage, at most one a processor
+  IntOrAuto threads{};  ///< intra-op, a worker; auto: processors / workers
+  std::string transport = "auto";  ///< auto: mpi under mpirun, else inprocess
   std::string device = "cpu";
   std::string schedule = "streaming";
-  std::int64_t buffers = 2;            ///< messages a lane holds
+  std::int64_t buffers = 2;  ///< messages a lane holds
   std::string memory_format = "channels_last";
-  double timeout_s = 600;              ///< the longest that anybody waits for a peer
+  double timeout_s = 600;  ///< the longest that anybody waits for a peer
   void visit(FieldVisitor& v);
 };
 

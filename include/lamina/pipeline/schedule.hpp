@@ -42,12 +42,13 @@ Schedule streaming_schedule(const std::vector<int>& first_stage);
 
 /// When each worker does what, if every stage takes one slot and everything else none.
 struct Grid {
-  std::vector<std::vector<std::string>> cells;  ///< by worker and slot: "s1:3" is stage 1 on packet 3; "" idles
+  std::vector<std::vector<std::string>>
+      cells;  ///< by worker and slot: "s1:3" is stage 1 on packet 3; "" idles
 };
 
 /// Plays `packets` rounds with `buffers` messages a lane.
-/// @throws Error{contract} if a send has no receive, or the workers would wait for one another forever; says who
-/// waits for what.
+/// @throws Error{contract} if a send has no receive, or the workers would wait for one another forever; says
+/// who waits for what.
 Grid play(const Schedule& schedule, int packets, int buffers);
 
 /// The grid as text, a line a worker.

@@ -24,8 +24,9 @@ class Stage {
 
   int index() const { return index_; }
 
-  /// One training step, or one evaluation forward, by the packet's kind. The packet goes out with this stage's
-  /// output, detached, and its reports; the network's last stage leaves no activation. Marks are not for a stage.
+  /// One training step, or one evaluation forward, by the packet's kind. The packet goes out with this
+  /// stage's output, detached, and its reports; the network's last stage leaves no activation. Marks are not
+  /// for a stage.
   Packet process(Packet packet);
 
   const std::vector<Part>& parts() const { return parts_; }

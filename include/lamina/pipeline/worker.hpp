@@ -19,8 +19,8 @@ struct Account {
   double wait_input_s = 0;  ///< for the loader or the stage before
   double wait_room_s = 0;   ///< for the stage after
   double checkpoint_s = 0;
-  double report_s = 0;      ///< in the sink: metrics, progress
-  double idle_s = 0;        ///< after the stream's end, until everybody is done
+  double report_s = 0;  ///< in the sink: metrics, progress
+  double idle_s = 0;    ///< after the stream's end, until everybody is done
   double total_s = 0;
 
   double accounted_s() const {
@@ -30,20 +30,22 @@ struct Account {
 
 /// What a run does at its ends and at marks. Unset where the worker has no such end.
 struct WorkerHooks {
-  std::function<Packet()> source;                                   ///< the first stage's: the next packet
-  std::function<std::string(Stage&, const Packet& mark)> save;      ///< writes the stage's state; a note for the sink
-  std::function<void(const Packet&)> sink;                          ///< the last stage's: every packet, as it left
+  std::function<Packet()> source;  ///< the first stage's: the next packet
+  std::function<std::string(Stage&, const Packet& mark)>
+      save;                                 ///< writes the stage's state; a note for the sink
+  std::function<void(const Packet&)> sink;  ///< the last stage's: every packet, as it left
 };
 
-/// The one loop with side effects: runs a schedule's actions on stages, transport and hooks until the stop mark.
+/// The one loop with side effects: runs a schedule's actions on stages, transport and hooks until the stop
+/// mark.
 ///
 /// Threads  run() belongs to one thread, which should have its intra-op threads set.
 /// Errors   whatever stages, transport and hooks throw; the caller aborts the transport.
 class Worker {
  public:
   /// `lanes` as the transport opened them, numbered as in the schedule.
-  Worker(std::vector<Action> round, std::vector<Stage> stages, Transport& transport, std::vector<LaneSpec> lanes,
-         WorkerHooks hooks, Seconds limit);
+  Worker(std::vector<Action> round, std::vector<Stage> stages, Transport& transport,
+         std::vector<LaneSpec> lanes, WorkerHooks hooks, Seconds limit);
   ~Worker();
 
   /// Runs until the stop mark has been dealt with.
@@ -68,7 +70,7 @@ class Worker {
   WorkerHooks hooks_;
   Seconds limit_;
   Account account_;
-  Packet packet_;                               // the one in hand
+  Packet packet_;                                              // the one in hand
   std::vector<std::deque<std::unique_ptr<SendHandle>>> sent_;  // by lane: sends not waited for, oldest first
   std::vector<std::unique_ptr<ReceiveHandle>> posted_;         // by lane: the receive posted ahead
 };

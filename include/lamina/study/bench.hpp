@@ -29,7 +29,8 @@ struct BenchReport {
   std::optional<BenchResult> one_worker;
 };
 
-/// Runs the plan's training stream, and by turns with it the same stages on one worker if `one_worker` is given.
+/// Runs the plan's training stream, and by turns with it the same stages on one worker if `one_worker` is
+/// given.
 /// @return the report, in the process that runs the last stage; nothing elsewhere.
 std::optional<BenchReport> bench(const RunPlan& plan, const RunPlan* one_worker, const BenchOptions& options);
 

@@ -21,8 +21,10 @@ enum class RunMode {
 
 struct RunOptions {
   RunMode mode = RunMode::train;
-  std::string checkpoint{};                          ///< of RunMode::eval
-  std::function<bool()> stop_requested = [] { return false; };  ///< asked by the first stage before every packet
+  std::string checkpoint{};  ///< of RunMode::eval
+  std::function<bool()> stop_requested = [] {
+    return false;
+  };  ///< asked by the first stage before every packet
   /// Measures a stage while every other worker waits; called for each stage before and after the stream.
   std::function<double(Stage&)> measure_alone{};
 };
@@ -34,19 +36,19 @@ struct WorkerReport {
   int pid = 0;
   std::vector<int> stages;
   Account account;
-  std::vector<double> alone_s;      ///< by stage: the mean of what RunOptions::measure_alone found
+  std::vector<double> alone_s;  ///< by stage: the mean of what RunOptions::measure_alone found
   double peak_rss_mib = 0;
   std::int64_t parameters_made = 0;  ///< numbers in the parameters that this process has allocated
 };
 
 /// What a run comes to.
 struct RunSummary {
-  bool complete = false;            ///< false: stopped before its last step
+  bool complete = false;  ///< false: stopped before its last step
   std::int64_t step = 0;
-  double test_accuracy = -1;        ///< of the last evaluation, in [0,1]; -1: none
+  double test_accuracy = -1;  ///< of the last evaluation, in [0,1]; -1: none
   double test_loss = 0;
-  double images_per_s = 0;          ///< steady training throughput, evaluations aside
-  double pipeline_efficiency = 0;   ///< slowest worker's compute a step / seconds a step
+  double images_per_s = 0;         ///< steady training throughput, evaluations aside
+  double pipeline_efficiency = 0;  ///< slowest worker's compute a step / seconds a step
   double seconds = 0;
   std::vector<double> stage_seconds;  ///< mean compute a training step, by stage
   std::string params_sha256;
@@ -57,7 +59,8 @@ struct RunSummary {
 ///
 /// Returns   the summary, in the process that runs the last stage; nothing elsewhere.
 /// Blocking  until the stream has ended everywhere.
-/// Errors    the error that began it, with its worker's name. Under MPI it is printed and ends the whole job with
+/// Errors    the error that began it, with its worker's name. Under MPI it is printed and ends the whole job
+/// with
 ///           its exit code, so that run() does not return.
 std::optional<RunSummary> run(const RunPlan& plan, const RunOptions& options);
 

@@ -11,8 +11,8 @@ namespace lamina {
 ///     base(e) = lr/2 * (1 + cos(pi*e/E)),   for e <= W: base(e)*(e-1)/W + 0.01*(W+1-e)/W.
 double epoch_lr(double lr, std::int64_t epochs, double warmup_epochs, std::int64_t epoch_from_1);
 
-/// The same idea step by step, for short runs: lr/2 * (1 + cos(pi*t/T)) for t = 0..T-1, times (t+1)/W in the first W
-/// steps.
+/// The same idea step by step, for short runs: lr/2 * (1 + cos(pi*t/T)) for t = 0..T-1, times (t+1)/W in the
+/// first W steps.
 double step_lr(double lr, std::int64_t num_steps, double warmup_steps, std::int64_t step);
 
 /// The rate of a step under `config`, with `steps_per_epoch` steps an epoch.

@@ -20,12 +20,14 @@ enum class Display {
 
 /// What the last stage makes of the packets that reach it: sums, metrics.jsonl, and what a person sees.
 ///
-/// metrics.jsonl has one line a training step, {"kind":"train","step":...,"epoch":...,"lr":...,"images_per_s":...,
-/// "loss":[by module],"accuracy":[by module],"busy":[by stage]}, and one an evaluation, {"kind":"eval",...}.
+/// metrics.jsonl has one line a training step,
+/// {"kind":"train","step":...,"epoch":...,"lr":...,"images_per_s":..., "rss_mib":of this process,"loss":[by
+/// module],"accuracy":[by module],"busy":[by stage]}, and one an evaluation,
+/// {"kind":"eval",...}.
 class Reporter {
  public:
-  /// Lines of steps from `start_step` on, left over from before a resume, are dropped from `metrics`. An empty path
-  /// writes none.
+  /// Lines of steps from `start_step` on, left over from before a resume, are dropped from `metrics`. An
+  /// empty path writes none.
   Reporter(const std::filesystem::path& metrics, std::int64_t start_step, Display display);
 
   void on_packet(const Packet& packet);
@@ -34,7 +36,9 @@ class Reporter {
   double test_loss() const { return test_loss_; }
   double images_per_s() const { return train_s_ > 0 ? static_cast<double>(train_images_) / train_s_ : 0; }
   /// Seconds between training steps in the steady stream.
-  double seconds_per_step() const { return train_steps_ > 0 ? train_s_ / static_cast<double>(train_steps_) : 0; }
+  double seconds_per_step() const {
+    return train_steps_ > 0 ? train_s_ / static_cast<double>(train_steps_) : 0;
+  }
   /// Mean compute seconds a training step, by stage; the first steps, which warm up, are left out.
   std::vector<double> stage_seconds() const;
 
@@ -48,7 +52,7 @@ class Reporter {
   Display display_;
   Stopwatch since_packet_;
   Stopwatch since_shown_;
-  bool after_train_ = false;         // the packet before was a training step, so the interval is one of the stream
+  bool after_train_ = false;  // the packet before was a training step, so the interval is one of the stream
   std::int64_t seen_steps_ = 0;
   std::int64_t train_steps_ = 0;
   std::int64_t train_images_ = 0;

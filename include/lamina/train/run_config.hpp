@@ -15,13 +15,13 @@ namespace lamina {
 
 struct TrainConfig {
   std::int64_t epochs = 400;
-  std::int64_t max_steps = 0;            ///< > 0: stop there; the learning rate still follows `epochs`
+  std::int64_t max_steps = 0;  ///< > 0: stop there; the learning rate still follows `epochs`
   std::int64_t batch = 128;
   std::int64_t seed = 0;
   double lr = 0.1;
-  double warmup_epochs = 10;             ///< may be a fraction under lr_schedule: step
-  std::string lr_schedule = "epoch";     ///< epoch (METHOD section 6) | step
-  std::int64_t eval_every_steps = 0;     ///< 0: after every epoch; always at the end
+  double warmup_epochs = 10;          ///< may be a fraction under lr_schedule: step
+  std::string lr_schedule = "epoch";  ///< epoch (METHOD section 6) | step
+  std::int64_t eval_every_steps = 0;  ///< 0: after every epoch; always at the end
   SgdConfig sgd{};
   void visit(FieldVisitor& v);
 };

@@ -13,8 +13,8 @@
 
 namespace lamina {
 
-/// A configuration worked out: every "auto" resolved, the network cut, the stages dealt out. Pure data, the same on
-/// every worker.
+/// A configuration worked out: every "auto" resolved, the network cut, the stages dealt out. Pure data, the
+/// same on every worker.
 struct RunPlan {
   RunConfig config;
   DataTraits data;
@@ -30,14 +30,15 @@ struct RunPlan {
   at::MemoryFormat format() const;
 };
 
-/// @throws Error{config} for what cannot be: more workers than stages, K larger than the blocks, mpirun's -n unlike
-/// an explicit `workers`, ...
+/// @throws Error{config} for what cannot be: more workers than stages, K larger than the blocks, mpirun's -n
+/// unlike an explicit `workers`, ...
 RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch);
 
 /// The stages of a worker, with their tensors; nobody else's are made.
 std::vector<Stage> make_stages(const RunPlan& plan, int worker);
 
-/// @throws Error{config} if a training batch of `samples` leaves a batch norm one value a channel, naming the head.
+/// @throws Error{config} if a training batch of `samples` leaves a batch norm one value a channel, naming the
+/// head.
 void check_batch_norm(const RunPlan& plan, std::int64_t samples);
 
 }  // namespace lamina

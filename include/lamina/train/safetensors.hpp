@@ -10,8 +10,8 @@
 
 namespace lamina {
 
-/// Named tensors in the safetensors format (8 bytes of header length, a JSON header, the data, little-endian, row
-/// major), as Python's `safetensors` reads and writes it.
+/// Named tensors in the safetensors format (8 bytes of header length, a JSON header, the data, little-endian,
+/// row major), as Python's `safetensors` reads and writes it.
 using TensorList = std::vector<std::pair<std::string, at::Tensor>>;
 
 /// SHA-256 and size of a file that was written.
@@ -26,6 +26,7 @@ FileDigest write_safetensors(const std::filesystem::path& path, const TensorList
 
 /// Every tensor of a text in that format, by name; contiguous, with memory of their own.
 /// `path` is for messages. @throws Error{checkpoint} if the bytes are not whole and valid safetensors.
-std::map<std::string, at::Tensor> parse_safetensors(const std::string& bytes, const std::filesystem::path& path);
+std::map<std::string, at::Tensor> parse_safetensors(const std::string& bytes,
+                                                    const std::filesystem::path& path);
 
 }  // namespace lamina

@@ -2,8 +2,9 @@
 
 namespace lamina {
 
-/// From now on SIGTERM, SIGINT and SIGUSR2 ask the run to stop: the first stage's worker puts a stop mark into the
-/// stream, all stages checkpoint at that step, and the process exits with 0. A second SIGINT leaves at once with 130.
+/// From now on SIGTERM, SIGINT and SIGUSR2 ask the run to stop: the first stage's worker puts a stop mark
+/// into the stream, all stages checkpoint at that step, and the process exits with 0. A second SIGINT leaves
+/// at once with 130.
 void install_stop_signals();
 
 /// True once such a signal has come.

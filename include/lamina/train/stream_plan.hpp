@@ -8,7 +8,8 @@
 
 namespace lamina {
 
-/// One item of the stream that the first stage feeds: a packet without its tensors, and the batch to fill it with.
+/// One item of the stream that the first stage feeds: a packet without its tensors, and the batch to fill it
+/// with.
 struct StreamItem {
   Packet packet{};
   BatchRequest batch{};  ///< of train and eval packets
@@ -16,13 +17,13 @@ struct StreamItem {
   bool has_batch() const { return !packet.is_mark(); }
 };
 
-/// The order of everything that a run sends through its stages, as a pure function of the configuration and of
-/// where it starts: training batches, evaluations, checkpoint marks, and the stop mark at the end.
+/// The order of everything that a run sends through its stages, as a pure function of the configuration and
+/// of where it starts: training batches, evaluations, checkpoint marks, and the stop mark at the end.
 class StreamPlan {
  public:
   struct Start {
-    std::int64_t step = 0;   ///< steps already done
-    bool evaluated = true;   ///< no evaluation is due at that step
+    std::int64_t step = 0;  ///< steps already done
+    bool evaluated = true;  ///< no evaluation is due at that step
   };
 
   StreamPlan(const RunConfig& config, std::int64_t num_train, std::int64_t num_test, Start start);

@@ -1,0 +1,64 @@
+// The transport's contract suite as one rank of an MPI job. All ranks run all cases in step; a rank exits
+// with an error if a check failed there, and so does mpirun.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "comm/transport_contract.hpp"
+#include "lamina/comm/mpi.hpp"
+#include "lamina/core/error.hpp"
+
+namespace {
+
+using lamina::Transport;
+
+std::unique_ptr<Transport> transport;  // MPI starts once a process, and lanes open once
+
+class MpiContract : public testing::TestWithParam<lamina::contract::Case> {};
+
+TEST_P(MpiContract, Holds) {
+  transport->all_gather("", lamina::Seconds(60));
+  GetParam().body(*transport);
+}
+
+INSTANTIATE_TEST_SUITE_P(Transport, MpiContract, testing::ValuesIn(lamina::contract::cases()),
+                         [](const auto& test) { return test.param.name; });
+
+class FailurePrinter : public testing::EmptyTestEventListener {
+  void OnTestPartResult(const testing::TestPartResult& result) override {
+    if (result.failed()) {
+      std::fprintf(stderr, "worker %d, %s:%d: %s\n", transport->worker(), result.file_name(),
+                   result.line_number(), result.message());
+    }
+  }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  GTEST_FLAG_SET(catch_exceptions,
+                 false);  // a worker that leaves a case must not meet the others in the next
+  try {
+    transport = lamina::make_mpi_transport();
+    if (transport->worker() != lamina::mpi_launch().rank ||
+        transport->num_workers() != lamina::mpi_launch().size) {
+      throw lamina::Error(lamina::ErrorKind::contract, "mpi_launch() and MPI differ on this worker's place");
+    }
+    testing::TestEventListeners& listeners = testing::UnitTest::GetInstance()->listeners();
+    if (transport->worker() != 0) {
+      delete listeners.Release(listeners.default_result_printer());
+      listeners.Append(new FailurePrinter);
+    }
+    transport->open(lamina::contract::lanes(transport->num_workers()));
+    const int result = RUN_ALL_TESTS();
+    transport.reset();
+    return result;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    if (transport) transport->abort(error.what(), 1);
+    transport.reset();
+    return 1;
+  }
+}

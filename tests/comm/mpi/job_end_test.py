@@ -1,0 +1,33 @@
+"""How MPI jobs end: usage job_end_test.py WORKERS PROGRAM END MPIRUN..., where END is a key of `checks`."""
+
+import subprocess
+import sys
+
+
+def aborted(code, text):
+    assert code == 42, "the job's exit code is not the one given to abort()"
+    assert "peer_lost: worker 0 has had enough" in text, "the caller's own wait did not get the reason"
+
+
+def killed(code, text):
+    assert code != 0, "a killed worker passed for success"
+    assert "signal 9" in text, "the job ended otherwise than by the killed worker"
+
+
+def left(code, text):
+    assert code == 0, "leaving with a receive and a send outstanding failed"
+
+
+def unlike(code, text):
+    assert code == 0, "workers did not end by themselves"
+    for worker in range(1, num_workers):
+        assert f"worker {worker}: worker {worker} opens lane 0" in text, f"worker {worker} accepted unlike lanes"
+
+
+checks = {"abort": aborted, "kill": killed, "leave": left, "unlike": unlike}
+
+num_workers, program, end, mpirun = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
+job = subprocess.run(mpirun + ["-n", str(num_workers), program, end], stdout=subprocess.PIPE,
+                     stderr=subprocess.STDOUT, text=True, timeout=60)
+print(job.stdout)
+checks[end](job.returncode, job.stdout)
