@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -67,7 +68,8 @@ at::Tensor parse_entry(const Json& entry, std::string_view data) {
     throw std::invalid_argument(
         fmt::format("its shape needs {} bytes, the file has {}", num_bytes, end - begin));
   at::Tensor tensor = at::empty(sizes, dtype->type);
-  std::memcpy(tensor.data_ptr(), data.data() + begin, num_bytes);
+  // An empty tensor has no address, which copying by memcpy would not allow.
+  std::copy_n(data.data() + begin, num_bytes, static_cast<char*>(tensor.data_ptr()));
   return tensor;
 }
 
