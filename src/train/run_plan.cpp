@@ -72,9 +72,7 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
     throw Error(ErrorKind::config,
                 fmt::format("model.classes: expected at least {} as {} has, found {}", plan.data.num_classes,
                             config.data.name, config.model.classes));
-  const ImageShape& image = plan.data.shape;
-  plan.backbone =
-      make_backbone(config.model, {image.channels, image.height, image.width}, config.model.classes);
+  plan.backbone = make_backbone(config.model, plan.data.shape, config.model.classes);
   plan.modules =
       make_modules(plan.backbone, cut_into_modules(plan.backbone, config.partition), config.method);
   plan.stages = cut_into_stages(plan.modules, config.pipeline.stages);

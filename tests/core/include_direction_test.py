@@ -26,6 +26,7 @@ NOT_IN_PUBLIC_HEADERS = re.compile(r"mpi\.h|nccl\.h|cuda\w*\.h|boost/asio\b.*|to
 WITHOUT_SOURCE = {
     "core/clock.hpp",
     "core/mailbox.hpp",
+    "core/shape.hpp",
     "comm/transport.hpp",
     "data/dataset.hpp",
 }

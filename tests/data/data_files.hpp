@@ -1,7 +1,6 @@
 #pragma once
 
 #include <gmock/gmock.h>
-#include <stdlib.h>
 #include <zlib.h>
 
 #include <cstdint>
@@ -11,35 +10,23 @@
 #include <vector>
 
 #include "lamina/core/error.hpp"
+#include "temporary_directory.hpp"
 
 namespace lamina {
 
 using Bytes = std::vector<std::uint8_t>;
 
-/// A folder that is gone at the end of the test.
-class TemporaryFolder {
+/// A temporary directory to put a data set's files into.
+class TemporaryFolder : public TemporaryDirectory {
  public:
-  TemporaryFolder() {
-    std::string path = (std::filesystem::temp_directory_path() / "lamina-data-XXXXXX").string();
-    path_ = mkdtemp(path.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-
   /// Writes a file, with the folders above it, and returns its path.
   std::filesystem::path write(const std::string& name, const Bytes& bytes) const {
-    const std::filesystem::path path = path_ / name;
-    std::filesystem::create_directories(path.parent_path());
-    std::ofstream(path, std::ios::binary)
+    const std::filesystem::path file = path() / name;
+    std::filesystem::create_directories(file.parent_path());
+    std::ofstream(file, std::ios::binary)
         .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    return path;
+    return file;
   }
-
- private:
-  std::filesystem::path path_;
 };
 
 /// The bytes as a .gz file holds them.

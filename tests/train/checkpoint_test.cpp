@@ -66,7 +66,7 @@ class Checkpoint : public ::testing::Test {
     EXPECT_TRUE(at::equal(before, other[0].parts()[0].module.block_parameters()[0])) << "a part was loaded";
   }
 
-  testing::TemporaryDirectory directory_;
+  TemporaryDirectory directory_;
   CheckpointWriter writer_{directory_.path(), config_yaml(), 2};
   std::vector<Stage> stages_ = two_stages(1);
   Manifest manifest_;

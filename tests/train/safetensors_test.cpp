@@ -24,7 +24,7 @@ const TensorList& examples() {
 }
 
 std::string written() {
-  const testing::TemporaryDirectory directory;
+  const TemporaryDirectory directory;
   write_safetensors(directory.path() / "x", examples());
   return read_file(directory.path() / "x");
 }
@@ -39,7 +39,7 @@ TEST(Safetensors, ReadBackIsWhatWasWritten) {
 }
 
 TEST(Safetensors, TheDigestIsTheFiles) {
-  const testing::TemporaryDirectory directory;
+  const TemporaryDirectory directory;
   const FileDigest digest = write_safetensors(directory.path() / "x", examples());
   const std::string bytes = read_file(directory.path() / "x");
   EXPECT_EQ(digest.sha256, sha256_hex(bytes));

@@ -6,16 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "lamina/core/shape.hpp"
+
 namespace lamina {
 
-/// Channels, height and width of an image.
-struct ImageShape {
-  std::int64_t channels = 0;
-  std::int64_t height = 0;
-  std::int64_t width = 0;
-  std::int64_t num_values() const { return channels * height * width; }
-  friend bool operator==(const ImageShape&, const ImageShape&) = default;
-};
+using ImageShape = FeatureShape;
 
 /// Labelled 8-bit images, all of one shape.
 ///

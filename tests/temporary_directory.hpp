@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <string>
 
-namespace lamina::testing {
+namespace lamina {
 
 /// A directory that goes with the test.
 class TemporaryDirectory {
@@ -24,4 +24,4 @@ class TemporaryDirectory {
   std::filesystem::path path_;
 };
 
-}  // namespace lamina::testing
+}  // namespace lamina
