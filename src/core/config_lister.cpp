@@ -20,6 +20,12 @@ class Lister final : public FieldVisitor {
     prefix_ += std::string(key) + ".";
   }
 
+  bool enter_optional(std::string_view key, bool& present) override {
+    if (!present) fields_->push_back({prefix_ + std::string(key), "none", "a section that is not there"});
+    enter(key);
+    return present;
+  }
+
   void leave() override {
     prefix_.resize(lengths_.back());
     lengths_.pop_back();

@@ -30,6 +30,18 @@ class Reader final : public FieldVisitor {
     open_.push_back({.entry = entry, .prefix = dotted(key) + "."});
   }
 
+  bool enter_optional(std::string_view key, bool& present) override {
+    const Entry* entry = ask(key);
+    const bool none = entry && entry->value.IsScalar() && entry->value.Scalar() == "none";
+    if (none) present = false;
+    if (entry && entry->is_section()) present = true;
+    if (entry && !none && !entry->is_section())
+      problems_->add(dotted(key),
+                     fmt::format("expected a section, or none, found {}", describe(entry->value)));
+    open_.push_back({.entry = entry && entry->is_section() ? entry : nullptr, .prefix = dotted(key) + "."});
+    return open_.back().entry != nullptr;
+  }
+
   void leave() override {
     report_unasked();
     open_.pop_back();

@@ -53,6 +53,10 @@ bool parse(const YAML::Node& node, const Rule& rule, IntOrList& value) {
   return node.IsSequence() ? parse(node, rule, value.emplace<1>()) : parse(node, rule, value.emplace<0>());
 }
 
+bool parse(const YAML::Node& node, const Rule& rule, WordOrLists& value) {
+  return node.IsSequence() ? parse(node, rule, value.emplace<1>()) : parse(node, rule, value.emplace<0>());
+}
+
 std::string range_text(const Rule& rule) {
   const bool from_below = std::isfinite(rule.least);
   const bool from_above = std::isfinite(rule.most);
@@ -63,7 +67,10 @@ std::string range_text(const Rule& rule) {
 }
 
 std::string expectation(FieldRef field, const Rule& rule) {
-  if (!rule.choices.empty()) return fmt::format("one of {}", fmt::join(rule.choices, ", "));
+  if (!rule.choices.empty())
+    return fmt::format(
+        "one of {}{}", fmt::join(rule.choices, ", "),
+        std::holds_alternative<WordOrLists*>(field) ? ", or a list of lists of lists of integers" : "");
   static constexpr std::array<const char*, std::variant_size_v<FieldRef>> kNouns = {
       "true or false",
       "an integer{}",
@@ -72,6 +79,7 @@ std::string expectation(FieldRef field, const Rule& rule) {
       "an integer{}, or auto",
       "an integer{}, or a list of such",
       "a list of lists of integers{}",
+      "a word, or a list of lists of lists of integers{}",
   };
   return fmt::format(fmt::runtime(kNouns[field.index()]), range_text(rule));
 }
@@ -125,6 +133,9 @@ std::string print(const std::vector<Item>& value) {
 }
 
 std::string print(const IntOrList& value) {
+  return std::visit([](const auto& held) { return print(held); }, value);
+}
+std::string print(const WordOrLists& value) {
   return std::visit([](const auto& held) { return print(held); }, value);
 }
 

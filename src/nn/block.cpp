@@ -3,17 +3,16 @@
 #include <ATen/ATen.h>
 
 namespace lamina {
-namespace {
 
 std::string prefix_of(const BlockSpec& spec) {
   return spec.name.empty() ? "" : spec.name + ".";
 }
 
-}  // namespace
+Block::Block(const BlockSpec& spec, const Initializer& init) : Block(spec, prefix_of(spec), init) {}
 
-Block::Block(const BlockSpec& spec, const Initializer& init)
-    : body_(spec.body, spec.in, prefix_of(spec), init), residual_(spec.residual) {
-  if (!spec.shortcut.empty()) shortcut_.emplace(spec.shortcut, spec.in, prefix_of(spec), init);
+Block::Block(const BlockSpec& spec, const TensorSet& set, const Initializer& init)
+    : body_(spec.body, spec.in, set, init), residual_(spec.residual) {
+  if (!spec.shortcut.empty()) shortcut_.emplace(spec.shortcut, spec.in, set, init);
 }
 
 at::Tensor Block::forward(const at::Tensor& x_BCHW, Mode mode) const {

@@ -13,29 +13,40 @@ using Forward = std::function<at::Tensor(const at::Tensor& x, Mode mode)>;
 // Builds one layer: enters its tensors under its name, and returns what it computes.
 struct LayerBuilder {
   const FeatureShape& in;
-  const std::string name;  // full, without the tensor's own suffix
+  const std::string& layer;
+  const TensorSet& set;
   const Initializer& init;
   std::vector<NamedTensor>& tensors;
 
-  at::Tensor enter(const char* suffix, const at::Tensor& value, bool trained = true) const {
-    tensors.push_back({name + suffix, value, trained});
+  TensorName named(const char* suffix) const {
+    return {set.prefix + layer + suffix, set.like + layer + suffix};
+  }
+  at::Tensor enter(const char* suffix, const at::Tensor& value, bool parameter = true) const {
+    tensors.push_back({set.prefix + layer + suffix, value, parameter && set.role == Role::trained});
     return value;
   }
 
   Forward operator()(const Conv& conv) const {
     const at::Tensor weight =
-        enter(".weight", init.conv_weight(name + ".weight", conv.out_channels, in.channels, conv.kernel));
+        enter(".weight", init.conv_weight(named(".weight"), conv.out_channels, in.channels, conv.kernel));
     return [weight, conv](const at::Tensor& x, Mode) {
       return at::conv2d(x, weight, {}, {conv.stride, conv.stride}, {conv.padding, conv.padding});
     };
   }
 
   Forward operator()(const BatchNorm&) const {
-    const at::Tensor weight = enter(".weight", init.constant(in.channels, 1.0));
-    const at::Tensor bias = enter(".bias", init.constant(in.channels, 0.0));
-    const at::Tensor mean = enter(".running_mean", init.buffer(in.channels, 0.0), false);
-    const at::Tensor variance = enter(".running_var", init.buffer(in.channels, 1.0), false);
-    const at::Tensor batches = enter(".num_batches_tracked", init.counter(), false);
+    const at::Tensor weight = enter(".weight", init.constant(named(".weight"), in.channels, 1.0));
+    const at::Tensor bias = enter(".bias", init.constant(named(".bias"), in.channels, 0.0));
+    if (set.role == Role::shadow)
+      return [=](const at::Tensor& x, Mode) {
+        return at::batch_norm(x, weight, bias, {}, {}, true, norm_momentum, norm_eps, true);
+      };
+    const at::Tensor mean =
+        enter(".running_mean", init.buffer(named(".running_mean"), in.channels, 0.0), false);
+    const at::Tensor variance =
+        enter(".running_var", init.buffer(named(".running_var"), in.channels, 1.0), false);
+    const at::Tensor batches =
+        enter(".num_batches_tracked", init.counter(named(".num_batches_tracked")), false);
     return [=](const at::Tensor& x, Mode mode) {
       const bool training = mode == Mode::train;
       if (training) batches.add_(1);
@@ -52,8 +63,8 @@ struct LayerBuilder {
   Forward operator()(const Linear& linear) const {
     const std::int64_t fan_in = in.num_values();
     const at::Tensor weight =
-        enter(".weight", init.linear_weight(name + ".weight", linear.out_features, fan_in));
-    const at::Tensor bias = enter(".bias", init.linear_bias(name + ".bias", linear.out_features, fan_in));
+        enter(".weight", init.linear_weight(named(".weight"), linear.out_features, fan_in));
+    const at::Tensor bias = enter(".bias", init.linear_bias(named(".bias"), linear.out_features, fan_in));
     return [weight, bias](const at::Tensor& x, Mode) { return at::linear(x, weight, bias); };
   }
 
@@ -68,11 +79,11 @@ struct LayerBuilder {
 
 }  // namespace
 
-Chain::Chain(const ChainSpec& spec, const FeatureShape& in, const std::string& prefix,
-             const Initializer& init) {
+Chain::Chain(const ChainSpec& spec, const FeatureShape& in, const TensorSet& set, const Initializer& init) {
+  const Initializer values = set.role == Role::trained ? init : init.frozen();
   FeatureShape shape = in;
   for (const LayerSpec& layer : spec) {
-    layers_.push_back(std::visit(LayerBuilder{shape, prefix + layer.name, init, tensors_}, layer.op));
+    layers_.push_back(std::visit(LayerBuilder{shape, layer.name, set, values, tensors_}, layer.op));
     shape = cost(layer, shape).out;
   }
 }
@@ -88,6 +99,10 @@ std::vector<at::Tensor> trained(const std::vector<NamedTensor>& tensors) {
   for (const NamedTensor& entry : tensors)
     if (entry.trained) parameters.push_back(entry.tensor);
   return parameters;
+}
+
+void append(std::vector<NamedTensor>& all, const std::vector<NamedTensor>& more) {
+  all.insert(all.end(), more.begin(), more.end());
 }
 
 }  // namespace lamina

@@ -1,126 +1,107 @@
 #include "lamina/nn/head.hpp"
 
 #include <ATen/ATen.h>
-#include <fmt/format.h>
-#include <torch/csrc/autograd/autograd.h>
 
-#include <cmath>
-#include <map>
+#include <algorithm>
 
-#include "lamina/core/config.hpp"
-#include "lamina/core/error.hpp"
+#include "loss.hpp"
 
 namespace lamina {
 namespace {
 
-constexpr std::int64_t hidden = 128;  // f in METHOD section 5
-
-void append(ChainSpec& chain, ChainSpec more) {
-  chain.insert(chain.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+std::vector<Block> make_blocks(const HeadTerm& term, const TensorSet& set, const Initializer& init) {
+  std::vector<Block> blocks;
+  for (const BlockSpec& block : term.blocks) {
+    const std::string prefix = prefix_of(block);
+    blocks.emplace_back(block, TensorSet{set.prefix + prefix, set.like + prefix, set.role}, init);
+  }
+  return blocks;
 }
 
-ChainSpec pooled_linear(std::int64_t num_classes) {
-  return {{AdaptiveAvgPool{1}}, {Flatten{}}, {Linear{num_classes}, "fc"}};
+FeatureShape behind_blocks(const HeadTerm& term, const FeatureShape& in) {
+  return term.blocks.empty() ? seen_by(term, in) : term.blocks.back().out;
 }
 
-// Three times [layer, batch norm, ReLU], numbered from 1.
-template <class Op>
-ChainSpec three(const Op& op, const std::string& layer, const std::string& norm) {
-  ChainSpec chain;
-  for (int i = 1; i <= 3; ++i)
-    append(chain,
-           {{op, fmt::format("{}{}", layer, i)}, {BatchNorm{}, fmt::format("{}{}", norm, i)}, {Relu{}}});
-  return chain;
-}
-
-ChainSpec linear_head(const FeatureShape&, std::int64_t num_classes) {
-  return pooled_linear(num_classes);
-}
-
-ChainSpec dgl_head(const FeatureShape&, std::int64_t num_classes) {
-  ChainSpec chain{{AdaptiveAvgPool{8}}};
-  append(chain, three(Conv{hidden, 1}, "conv", "bn"));
-  append(chain, {{AdaptiveAvgPool{1}}, {Flatten{}}});
-  append(chain, three(Linear{4 * hidden}, "fc", "fc_bn"));
-  append(chain, {{Linear{num_classes}, "fc"}});
-  return chain;
-}
-
-ChainSpec mlp_sr_head(const FeatureShape& in, std::int64_t num_classes) {
-  ChainSpec chain{{AdaptiveAvgPool{(in.height + 3) / 4}}};
-  append(chain, three(Conv{in.channels, 1}, "conv", "bn"));
-  append(chain, {{AdaptiveAvgPool{2}}, {Flatten{}}});
-  append(chain, three(Linear{4 * in.channels}, "fc", "fc_bn"));
-  append(chain, {{Linear{num_classes}, "fc"}});
-  return chain;
-}
-
-ChainSpec conv_mlp_head(const FeatureShape& in, std::int64_t num_classes) {
-  const Conv conv{std::min<std::int64_t>(2 * in.channels, 64), 3, in.channels < 64 ? 2 : 1, 1};
-  return {{conv, "conv1"}, {BatchNorm{}, "bn1"},    {Relu{}}, {AdaptiveAvgPool{1}},
-          {Flatten{}},     {Linear{hidden}, "fc1"}, {Relu{}}, {Linear{num_classes}, "fc"}};
-}
-
-using MakeHead = ChainSpec (*)(const FeatureShape&, std::int64_t);
-const std::map<std::string, MakeHead>& makers() {
-  static const std::map<std::string, MakeHead> table = {
-      {"1c2f", conv_mlp_head}, {"dgl", dgl_head}, {"linear", linear_head}, {"mlp_sr", mlp_sr_head}};
-  return table;
-}
-
-HeadResult judge(const at::Tensor& logits, const at::Tensor& loss, const at::Tensor& y_B) {
-  HeadResult result;
-  result.loss = loss.item<double>();
-  result.correct = (logits.detach().argmax(1) == y_B).sum().item<std::int64_t>();
-  return result;
+bool classifies(LossKind loss) {
+  return loss == LossKind::cross_entropy;
 }
 
 }  // namespace
 
-std::vector<std::string> head_names() {
-  std::vector<std::string> names;
-  for (const auto& [name, make] : makers()) names.push_back(name);
-  return names;
+bool HeadSpec::needs_image() const {
+  return std::any_of(terms.begin(), terms.end(),
+                     [](const HeadTerm& term) { return term.loss == LossKind::reconstruction; });
 }
 
-ChainSpec head_layers(const std::string& name, const FeatureShape& in, std::int64_t num_classes) {
-  const auto maker = makers().find(name);
-  if (maker == makers().end())
-    throw Error(ErrorKind::config, fmt::format("method.head: expected one of {}, found \"{}\"",
-                                               fmt::join(head_names(), ", "), name));
-  return maker->second(in, num_classes);
+FeatureShape seen_by(const HeadTerm& term, const FeatureShape& in) {
+  return term.quadrant < 0 ? in : FeatureShape{in.channels, in.height / 2, in.width / 2};
 }
 
-bool normalises_single_values(const ChainSpec& layers, const FeatureShape& in) {
-  FeatureShape shape = in;
-  for (const LayerSpec& layer : layers) {
-    if (std::holds_alternative<BatchNorm>(layer.op) && shape.height * shape.width == 1) return true;
-    shape = cost(layer, shape).out;
+LayerCost cost(const HeadSpec& head, const FeatureShape& in) {
+  LayerCost total{in};
+  for (const HeadTerm& term : head.terms) {
+    const LayerCost layers = cost(term.layers, behind_blocks(term, in));
+    total = {layers.out, total.parameters + layers.parameters, total.multiply_adds + layers.multiply_adds};
+    for (const BlockSpec& block : term.blocks) {
+      total.parameters += block.parameters;
+      total.multiply_adds += block.multiply_adds;
+    }
+  }
+  return total;
+}
+
+bool normalises_single_values(const HeadSpec& head, const FeatureShape& in) {
+  for (const HeadTerm& term : head.terms) {
+    FeatureShape shape = behind_blocks(term, in);
+    for (const LayerSpec& layer : term.layers) {
+      if (std::holds_alternative<BatchNorm>(layer.op) && shape.height * shape.width == 1) return true;
+      shape = cost(layer, shape).out;
+    }
   }
   return false;
 }
 
-Head::Head(const ChainSpec& layers, const FeatureShape& in, const std::string& prefix,
-           const Initializer& init)
-    : chain_(layers, in, prefix, init), parameters_(trained(chain_.tensors())) {}
+Head::Head(const HeadSpec& spec, const FeatureShape& in, const TensorSet& set, const Initializer& init) {
+  terms_.reserve(spec.terms.size());
+  for (const HeadTerm& term : spec.terms) {
+    const TensorSet own{set.prefix + term.name, set.like + term.name, set.role};
+    terms_.push_back({term.loss, term.weight, term.quadrant, make_blocks(term, own, init),
+                      Chain(term.layers, behind_blocks(term, in), own, init)});
+  }
+}
 
-HeadResult Head::train(const at::Tensor& features, const at::Tensor& y_B) const {
-  const at::Tensor leaf = features.detach().requires_grad_(true);
-  const at::Tensor logits = chain_.forward(leaf, Mode::train);
-  const at::Tensor loss = at::cross_entropy_loss(logits, y_B);
-  std::vector<at::Tensor> inputs{leaf};
-  inputs.insert(inputs.end(), parameters_.begin(), parameters_.end());
-  std::vector<at::Tensor> grads = torch::autograd::grad({loss}, inputs);
-  HeadResult result = judge(logits, loss, y_B);
-  result.feature_grad = grads.front();
-  result.parameter_grads.assign(grads.begin() + 1, grads.end());
+at::Tensor Head::Term::output(const at::Tensor& features, Mode mode) const {
+  at::Tensor y = quarter(features, quadrant);
+  for (const Block& block : blocks) y = block.forward(y, mode);
+  return layers.forward(y, mode);
+}
+
+HeadLoss Head::loss(const at::Tensor& features, const Targets& targets, Mode mode) const {
+  HeadLoss result{.total = {}, .correct = -1};
+  for (const Term& term : terms_) {
+    const at::Tensor output = term.output(features, mode);
+    at::Tensor loss = term_loss(term.loss, output, targets, term.quadrant);
+    if (term.weight != 1) loss = loss * term.weight;
+    result.total = result.total.defined() ? result.total + loss : loss;
+    if (classifies(term.loss) && result.correct < 0)
+      result.correct = (output.detach().argmax(1) == targets.y_B).sum().item<std::int64_t>();
+  }
   return result;
 }
 
-HeadResult Head::eval(const at::Tensor& features, const at::Tensor& y_B) const {
-  const at::NoGradGuard no_grad;
-  const at::Tensor logits = chain_.forward(features, Mode::eval);
-  return judge(logits, at::cross_entropy_loss(logits, y_B), y_B);
+at::Tensor Head::logits(const at::Tensor& features, Mode mode) const {
+  const auto term =
+      std::find_if(terms_.begin(), terms_.end(), [](const Term& t) { return classifies(t.loss); });
+  return term->output(features, mode);
+}
+
+std::vector<NamedTensor> Head::tensors() const {
+  std::vector<NamedTensor> all;
+  for (const Term& term : terms_) {
+    for (const Block& block : term.blocks) append(all, block.tensors());
+    append(all, term.layers.tensors());
+  }
+  return all;
 }
 
 }  // namespace lamina

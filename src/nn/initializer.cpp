@@ -2,11 +2,14 @@
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <fmt/format.h>
 
 #include <atomic>
 #include <cmath>
+#include <limits>
 
 #include "lamina/core/digest.hpp"
+#include "lamina/core/error.hpp"
 
 namespace lamina {
 namespace {
@@ -19,9 +22,11 @@ at::Generator generator_for(std::uint64_t seed, const std::string& name) {
   return at::detail::createCPUGenerator(std::stoull(digest.substr(0, 16), nullptr, 16));
 }
 
-at::Tensor uniform(std::uint64_t seed, const std::string& name, at::IntArrayRef sizes, std::int64_t fan_in) {
+auto uniform_of(std::int64_t fan_in) {
   const double bound = 1.0 / std::sqrt(static_cast<double>(fan_in));
-  return at::empty(sizes, at::kFloat).uniform_(-bound, bound, generator_for(seed, name));
+  return [bound](const at::Tensor& values, const at::Generator& generator) {
+    values.uniform_(-bound, bound, generator);
+  };
 }
 
 }  // namespace
@@ -30,39 +35,80 @@ std::int64_t num_parameters_made() {
   return parameters_made;
 }
 
+Initializer Initializer::frozen() const {
+  Initializer other = *this;
+  if (use_ == Use::trained) other.use_ = Use::frozen;
+  return other;
+}
+
+Initializer Initializer::blank() const {
+  Initializer other = *this;
+  other.use_ = Use::blank;
+  return other;
+}
+
+const at::Tensor* Initializer::given(const TensorName& name, at::IntArrayRef sizes,
+                                     at::ScalarType dtype) const {
+  if (!given_) return nullptr;
+  auto found = given_->find(name.own);
+  if (found == given_->end()) found = given_->find(name.like);
+  if (found == given_->end()) return nullptr;
+  const at::Tensor& value = found->second;
+  if (value.sizes() != sizes || value.scalar_type() != dtype)
+    throw Error(ErrorKind::checkpoint,
+                fmt::format("given weights: {}: expected {} of [{}], found {} of [{}]", found->first,
+                            at::toString(dtype), fmt::join(sizes, ","), at::toString(value.scalar_type()),
+                            fmt::join(value.sizes(), ",")));
+  return &value;
+}
+
 // Values are drawn in float32 whatever the type: a double-precision run starts from the same numbers.
-at::Tensor Initializer::parameter(at::Tensor value) const {
-  parameters_made += value.numel();
-  value = value.to(dtype_);
+template <class Draw>
+at::Tensor Initializer::parameter(const TensorName& name, at::IntArrayRef sizes, const Draw& draw) const {
+  at::Tensor value;
+  if (use_ == Use::blank) {
+    value = at::full(sizes, std::numeric_limits<double>::quiet_NaN(), dtype_);
+  } else if (const at::Tensor* known = given(name, sizes, dtype_)) {
+    value = known->clone();
+  } else {
+    value = at::empty(sizes, at::kFloat);
+    draw(value, generator_for(seed_, name.like));
+    value = value.to(dtype_);
+  }
   if (value.dim() == 4) value = value.contiguous(format_);
+  if (use_ != Use::trained) return value;
+  parameters_made += value.numel();
   return value.requires_grad_(true);
 }
 
-at::Tensor Initializer::conv_weight(const std::string& name, std::int64_t out, std::int64_t in,
+at::Tensor Initializer::conv_weight(const TensorName& name, std::int64_t out, std::int64_t in,
                                     std::int64_t kernel) const {
   const double deviation = std::sqrt(2.0 / static_cast<double>(kernel * kernel * out));
-  return parameter(
-      at::empty({out, in, kernel, kernel}, at::kFloat).normal_(0.0, deviation, generator_for(seed_, name)));
+  return parameter(name, {out, in, kernel, kernel}, [&](const at::Tensor& values, const at::Generator& g) {
+    values.normal_(0.0, deviation, g);
+  });
 }
 
-at::Tensor Initializer::linear_weight(const std::string& name, std::int64_t out, std::int64_t in) const {
-  return parameter(uniform(seed_, name, {out, in}, in));
+at::Tensor Initializer::linear_weight(const TensorName& name, std::int64_t out, std::int64_t in) const {
+  return parameter(name, {out, in}, uniform_of(in));
 }
 
-at::Tensor Initializer::linear_bias(const std::string& name, std::int64_t out, std::int64_t in) const {
-  return parameter(uniform(seed_, name, {out}, in));
+at::Tensor Initializer::linear_bias(const TensorName& name, std::int64_t out, std::int64_t in) const {
+  return parameter(name, {out}, uniform_of(in));
 }
 
-at::Tensor Initializer::constant(std::int64_t size, double value) const {
-  return parameter(at::full({size}, value, at::kFloat));
+at::Tensor Initializer::constant(const TensorName& name, at::IntArrayRef sizes, double value) const {
+  return parameter(name, sizes, [&](const at::Tensor& values, const at::Generator&) { values.fill_(value); });
 }
 
-at::Tensor Initializer::buffer(std::int64_t size, double value) const {
-  return at::full({size}, value, dtype_);
+at::Tensor Initializer::buffer(const TensorName& name, std::int64_t size, double value) const {
+  const at::Tensor* known = given(name, {size}, dtype_);
+  return known ? known->clone() : at::full({size}, value, dtype_);
 }
 
-at::Tensor Initializer::counter() const {
-  return at::zeros({}, at::kLong);
+at::Tensor Initializer::counter(const TensorName& name) const {
+  const at::Tensor* known = given(name, {}, at::kLong);
+  return known ? known->clone() : at::zeros({}, at::kLong);
 }
 
 }  // namespace lamina

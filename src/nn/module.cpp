@@ -4,20 +4,12 @@
 #include <fmt/format.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include <map>
+#include <algorithm>
 
 #include "lamina/core/error.hpp"
-#include "strip_norm.hpp"
 
 namespace lamina {
 namespace {
-
-// A framework is the head it trains its modules with; e2e has one module and needs none.
-const std::map<std::string, std::string>& framework_heads() {
-  static const std::map<std::string, std::string> table = {
-      {"dgl", "dgl"}, {"e2e", "linear"}, {"greedy", "linear"}};
-  return table;
-}
 
 std::vector<Block> make_blocks(const ModuleSpec& spec, const Initializer& init) {
   std::vector<Block> blocks;
@@ -26,26 +18,40 @@ std::vector<Block> make_blocks(const ModuleSpec& spec, const Initializer& init) 
   return blocks;
 }
 
-void append(std::vector<NamedTensor>& all, const std::vector<NamedTensor>& more) {
-  all.insert(all.end(), more.begin(), more.end());
+std::vector<Branch> make_branches(const ModuleSpec& spec, const Initializer& init) {
+  std::vector<Branch> branches;
+  branches.reserve(spec.branches.size());
+  for (const BranchSpec& branch : spec.branches) branches.emplace_back(branch, Role::trained, init);
+  return branches;
+}
+
+std::vector<Module::Ema> make_emas(const ModuleSpec& spec, const std::vector<Block>& blocks,
+                                   const Initializer& init) {
+  std::vector<Module::Ema> emas;
+  for (const EmaSpec& ema : spec.emas) {
+    const BlockSpec& block = spec.blocks[ema.block];
+    const std::string prefix = prefix_of(block);
+    std::vector<at::Tensor> live;
+    for (const at::Tensor& parameter : trained(blocks[ema.block].tensors()))
+      live.push_back(parameter.detach());
+    emas.push_back({block.name, Block(block, TensorSet{"ema." + prefix, prefix, Role::shadow}, init),
+                    std::move(live), ema.updated});
+  }
+  return emas;
+}
+
+std::vector<at::Tensor> values(const std::vector<NamedTensor>& tensors) {
+  std::vector<at::Tensor> all;
+  for (const NamedTensor& entry : tensors) all.push_back(entry.tensor);
+  return all;
 }
 
 }  // namespace
 
-void MethodConfig::visit(FieldVisitor& v) {
-  std::vector<std::string> frameworks;
-  for (const auto& [name, own_head] : framework_heads()) frameworks.push_back(name);
-  std::vector<std::string> heads = head_names();
-  heads.insert(heads.begin(), "auto");
-  v.field("framework", &framework, "how modules are trained; e2e: one module, ordinary training",
-          one_of(frameworks));
-  v.field("head", &head, "auxiliary head of every module but the last; auto: the framework's own",
-          one_of(heads));
-}
-
 std::int64_t ModuleSpec::parameters() const {
-  std::int64_t sum = cost(head, out).parameters;
+  std::int64_t sum = 0;
   for (const BlockSpec& block : blocks) sum += block.parameters;
+  for (const BranchSpec& branch : branches) sum += branch.parameters();
   return sum;
 }
 
@@ -55,46 +61,35 @@ std::int64_t ModuleSpec::multiply_adds() const {
   return sum;
 }
 
-std::int64_t ModuleSpec::head_multiply_adds() const {
-  return cost(head, out).multiply_adds;
+std::int64_t ModuleSpec::branch_multiply_adds() const {
+  std::int64_t sum = 0;
+  for (const BranchSpec& branch : branches) sum += branch.multiply_adds();
+  return sum;
 }
 
-std::vector<ModuleSpec> make_modules(const Backbone& backbone, const std::vector<std::int64_t>& ends,
-                                     const MethodConfig& method) {
-  const std::string head = method.head == "auto" ? framework_heads().at(method.framework) : method.head;
-  const auto num_modules = static_cast<std::int64_t>(ends.size()) + 1;
-  std::vector<ModuleSpec> modules;
-  std::int64_t first = 0;
-  for (std::int64_t i = 0; i < num_modules; ++i) {
-    const bool last = i == num_modules - 1;
-    const std::int64_t end = last ? static_cast<std::int64_t>(backbone.blocks.size()) - 1 : ends[i];
-    ModuleSpec module{.index = i, .first_block = first, .last_block = end};
-    module.blocks.assign(backbone.blocks.begin() + first, backbone.blocks.begin() + end + 1);
-    module.in = module.blocks.front().in;
-    module.out = module.blocks.back().out;
-    module.head_name = last ? "classifier" : head;
-    module.head_prefix = last ? "" : fmt::format("head.{}.independent.", i);
-    module.head = last ? backbone.classifier : head_layers(head, module.out, backbone.num_classes);
-    if (!backbone.normalised) module.head = strip_norm(module.head);
-    modules.push_back(std::move(module));
-    first = end + 1;
-  }
-  return modules;
+bool ModuleSpec::needs_image() const {
+  return std::any_of(branches.begin(), branches.end(),
+                     [](const BranchSpec& branch) { return branch.head.needs_image(); });
+}
+
+at::Tensor pull_to_input(const Pass& pass, const at::Tensor& grad_BCHW) {
+  return torch::autograd::grad({pass.output}, {pass.input}, {grad_BCHW}, /*retain_graph=*/true).front();
 }
 
 Module::Module(const ModuleSpec& spec, const Initializer& init)
     : spec_(spec),
       blocks_(make_blocks(spec, init)),
-      head_(spec.head, spec.out, spec.head_prefix, init),
-      head_parameters_(trained(head_.tensors())) {
+      branches_(make_branches(spec, init)),
+      emas_(make_emas(spec, blocks_, init)) {
   std::vector<NamedTensor> of_blocks;
   for (const Block& block : blocks_) append(of_blocks, block.tensors());
   block_parameters_ = trained(of_blocks);
 }
 
-Pass Module::forward(const at::Tensor& x_BCHW, Mode mode) const {
-  at::AutoGradMode graph(mode == Mode::train);
+Pass Module::forward(const at::Tensor& x_BCHW, Mode mode, bool to_input) const {
+  const at::AutoGradMode graph(mode == Mode::train);
   Pass pass{.input = x_BCHW.detach()};
+  if (to_input) pass.input.requires_grad_(true);
   pass.output = pass.input;
   for (const Block& block : blocks_) pass.output = block.forward(pass.output, mode);
   return pass;
@@ -104,11 +99,63 @@ std::vector<at::Tensor> Module::pull_to_parameters(const Pass& pass, const at::T
   return torch::autograd::grad({pass.output}, block_parameters_, {grad_BCHW});
 }
 
+const Branch& Module::classifier() const {
+  if (spec_.is_last) return branches_.front();
+  throw Error(ErrorKind::contract,
+              fmt::format("module {} is not the last and has no classifier", spec_.index));
+}
+
+void Module::update_emas(double momentum) const {
+  const at::NoGradGuard no_grad;
+  for (const Ema& ema : emas_) {
+    if (!ema.updated) continue;
+    const std::vector<at::Tensor> averages = values(ema.copy.tensors());
+    at::_foreach_mul_(averages, momentum);
+    at::_foreach_add_(averages, ema.live, 1 - momentum);
+  }
+}
+
 std::vector<NamedTensor> Module::tensors() const {
   std::vector<NamedTensor> all;
   for (const Block& block : blocks_) append(all, block.tensors());
-  append(all, head_.tensors());
+  for (const Branch& branch : branches_) append(all, branch.tensors());
+  for (const Ema& ema : emas_) append(all, ema.copy.tensors());
   return all;
+}
+
+ShadowModule::ShadowModule(const ModuleSpec& spec, const Initializer& init) : spec_(spec) {
+  const Initializer blank = init.blank();
+  for (const BlockSpec& block : spec.blocks)
+    blocks_.emplace_back(block, TensorSet{prefix_of(block), prefix_of(block), Role::shadow}, blank);
+  for (const BranchSpec& branch : spec.branches)
+    if (branch.window_weight > 0) branches_.emplace_back(branch, Role::shadow, blank);
+}
+
+Pass ShadowModule::forward(const at::Tensor& x_BCHW) const {
+  Pass pass{.input = x_BCHW.detach().requires_grad_(true)};
+  pass.output = pass.input;
+  for (const Block& block : blocks_) pass.output = block.forward(pass.output, Mode::train);
+  return pass;
+}
+
+at::Tensor ShadowModule::window_grad(const at::Tensor& features, const Targets& targets,
+                                     const EmaBlocks& emas) const {
+  return branches_.empty() ? at::Tensor() : branches_.front().train(features, targets, emas).window_grad;
+}
+
+std::vector<at::Tensor> ShadowModule::tensors() const {
+  std::vector<NamedTensor> all;
+  for (const Block& block : blocks_) append(all, block.tensors());
+  for (const Branch& branch : branches_) append(all, branch.tensors());
+  return values(all);
+}
+
+std::vector<at::Tensor> window_part(const Module& module) {
+  std::vector<at::Tensor> part = module.block_parameters();
+  for (const Branch& branch : module.branches())
+    if (branch.spec().window_weight > 0)
+      part.insert(part.end(), branch.parameters().begin(), branch.parameters().end());
+  return part;
 }
 
 }  // namespace lamina

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "lamina/nn/layer.hpp"
+#include "lamina/nn/head.hpp"
 
 namespace lamina {
 
@@ -10,6 +10,10 @@ namespace lamina {
 inline ChainSpec strip_norm(ChainSpec chain) {
   std::erase_if(chain, [](const LayerSpec& layer) { return std::holds_alternative<BatchNorm>(layer.op); });
   return chain;
+}
+
+inline void strip_norm(HeadSpec& head) {
+  for (HeadTerm& term : head.terms) term.layers = strip_norm(std::move(term.layers));
 }
 
 }  // namespace lamina

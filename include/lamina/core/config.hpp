@@ -19,8 +19,12 @@ using IntOrList = std::variant<std::int64_t, std::vector<std::int64_t>>;
 /// A list of lists, e.g. the module ends [[1,0],[1,2]].
 using IntLists = std::vector<std::vector<std::int64_t>>;
 
+/// A word, or a list of such lists.
+using WordOrLists = std::variant<std::string, std::vector<IntLists>>;
+
 /// A reference to a field of a config struct, of one of the types that a YAML value can have here.
-using FieldRef = std::variant<bool*, std::int64_t*, double*, std::string*, IntOrAuto*, IntOrList*, IntLists*>;
+using FieldRef = std::variant<bool*, std::int64_t*, double*, std::string*, IntOrAuto*, IntOrList*, IntLists*,
+                              WordOrLists*>;
 
 /// What is allowed in a field. Numbers lie in [least, most]; a text is one of `choices` unless that is empty.
 struct Rule {
@@ -59,8 +63,17 @@ class FieldVisitor {
     leave();
   }
 
+  /// A section whose presence says `present`; the word none in its place takes it away.
+  template <class Config>
+  void optional_section(std::string_view key, Config& config, bool& present) {
+    if (enter_optional(key, present)) config.visit(*this);
+    leave();
+  }
+
  protected:
   virtual void enter(std::string_view key) = 0;
+  /// Whether there is a section to visit; leave() follows in either case.
+  virtual bool enter_optional(std::string_view key, bool& present) = 0;
   virtual void leave() = 0;
 };
 

@@ -19,19 +19,37 @@ enum class Mode { train, eval };
 struct NamedTensor {
   std::string name;
   at::Tensor tensor;
-  bool trained;  ///< a parameter; otherwise a buffer
+  bool trained;  ///< a parameter that is trained; otherwise a buffer or a copy
 };
 
 /// The parameters among `tensors`, in their order.
 std::vector<at::Tensor> trained(const std::vector<NamedTensor>& tensors);
+
+void append(std::vector<NamedTensor>& all, const std::vector<NamedTensor>& more);
+
+/// What a part's tensors are for.
+enum class Role {
+  trained,  ///< parameters that are trained, and running statistics
+  shadow,   ///< a copy that follows other tensors: no gradient to it, no statistics of its own
+};
+
+/// How the tensors of a part are called, and whose first values they take.
+struct TensorSet {
+  TensorSet(const char* name) : prefix(name), like(name) {}               // NOLINT: a prefix is a text
+  TensorSet(std::string name) : prefix(std::move(name)), like(prefix) {}  // NOLINT
+  TensorSet(std::string name, std::string of, Role use = Role::trained)
+      : prefix(std::move(name)), like(std::move(of)), role(use) {}
+  std::string prefix;  ///< begins every tensor's name: "layer1.0.", "lam.0.aug.1.", ""
+  std::string like;    ///< prefix of the tensors that these begin as
+  Role role = Role::trained;
+};
 
 /// Layers with their tensors: the smallest thing that computes.
 ///
 /// Threads  one at a time.
 class Chain {
  public:
-  /// `prefix` begins every tensor's name ("layer1.0." or "").
-  Chain(const ChainSpec& spec, const FeatureShape& in, const std::string& prefix, const Initializer& init);
+  Chain(const ChainSpec& spec, const FeatureShape& in, const TensorSet& set, const Initializer& init);
 
   /// x_BCHW (or x_BF after a Flatten) -> the last layer's output. A chain never begins with a Relu: that
   /// layer works in place, on what the one before it made.

@@ -4,46 +4,79 @@
 #include <string>
 #include <vector>
 
-#include "lamina/nn/chain.hpp"
+#include "lamina/nn/block.hpp"
 
 namespace lamina {
 
-/// The classification heads there are.
-std::vector<std::string> head_names();
-
-/// The layers of a classification head, by its name in METHOD section 5, for features of shape `in`.
-/// @throws Error{config} for a name not known.
-ChainSpec head_layers(const std::string& name, const FeatureShape& in, std::int64_t num_classes);
-
-/// True if the head normalises over the batch alone, so that a batch of one sample has no variance.
-bool normalises_single_values(const ChainSpec& layers, const FeatureShape& in);
-
-/// What a head says of a batch.
-struct HeadResult {
-  double loss = 0;           ///< mean over the samples
-  std::int64_t correct = 0;  ///< samples whose largest logit is the label's
-  at::Tensor feature_grad;   ///< d loss / d features, shaped as the features; undefined in evaluation
-  std::vector<at::Tensor> parameter_grads;  ///< in the order of the head's parameters; empty in evaluation
+/// What a batch should have been told to be.
+struct Targets {
+  at::Tensor y_B;           ///< int64
+  at::Tensor image_BCHW{};  ///< where a head needs it: uint8, or floating in [0,1]; the augmented image
 };
 
-/// A classification head with cross-entropy loss.
+/// How a term compares its output with the targets; METHOD section 5.
+enum class LossKind {
+  cross_entropy,   ///< output {B, classes} with the labels
+  contrast,        ///< output {B, features}: supervised contrastive, temperature 0.07
+  reconstruction,  ///< output {B, 3, H, W}: binary cross-entropy with the image
+  similarity,      ///< output {B, C, H, W}: of its rows' similarities with the labels'
+};
+
+/// One summand of a head's loss: residual blocks, then layers, then a comparison.
+struct HeadTerm {
+  std::string name{};  ///< begins its tensors' names behind the head's prefix: "task.", ""
+  LossKind loss = LossKind::cross_entropy;
+  double weight = 1;
+  std::vector<BlockSpec> blocks{};
+  ChainSpec layers{};
+  int quadrant = -1;  ///< 0..3, row by row: sees that quarter of the features, and is shown that of the image
+};
+
+/// A head as data: the sum of its terms.
+struct HeadSpec {
+  std::string name{};  ///< for people
+  std::vector<HeadTerm> terms{};
+
+  bool needs_image() const;
+};
+
+/// What a term sees of features of shape `in`: all, or a quarter.
+FeatureShape seen_by(const HeadTerm& term, const FeatureShape& in);
+
+/// Parameters and multiply-adds of a head for features of shape `in`.
+LayerCost cost(const HeadSpec& head, const FeatureShape& in);
+
+/// True if the head normalises over the batch alone, so that a batch of one sample has no variance.
+bool normalises_single_values(const HeadSpec& head, const FeatureShape& in);
+
+/// What a head says of a batch, with the graph to differentiate.
+struct HeadLoss {
+  at::Tensor total;          ///< scalar: sum of weight * term, each a mean over the samples
+  std::int64_t correct = 0;  ///< samples whose largest logit is the label's; -1: no term classifies
+};
+
+/// A head with its tensors.
 class Head {
  public:
-  Head(const ChainSpec& layers, const FeatureShape& in, const std::string& prefix, const Initializer& init);
+  Head(const HeadSpec& spec, const FeatureShape& in, const TensorSet& set, const Initializer& init);
 
-  /// Loss and gradients. The head sees the features detached: its gradient reaches the module only through
-  /// `feature_grad` (METHOD section 6, "detach at the gradient").
-  HeadResult train(const at::Tensor& features, const at::Tensor& y_B) const;
-  HeadResult eval(const at::Tensor& features, const at::Tensor& y_B) const;
+  HeadLoss loss(const at::Tensor& features, const Targets& targets, Mode mode) const;
 
-  /// features -> logits {B, classes}.
-  at::Tensor logits(const at::Tensor& features, Mode mode) const { return chain_.forward(features, mode); }
+  /// features -> logits {B, classes} of the first term that classifies.
+  at::Tensor logits(const at::Tensor& features, Mode mode) const;
 
-  const std::vector<NamedTensor>& tensors() const { return chain_.tensors(); }
+  std::vector<NamedTensor> tensors() const;
 
  private:
-  Chain chain_;
-  std::vector<at::Tensor> parameters_;
+  struct Term {
+    LossKind loss;
+    double weight;
+    int quadrant;
+    std::vector<Block> blocks;
+    Chain layers;
+    at::Tensor output(const at::Tensor& features, Mode mode) const;
+  };
+  std::vector<Term> terms_;
 };
 
 }  // namespace lamina

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lamina/core/config.hpp"
+
+namespace lamina {
+
+/// `method.mlaan`; METHOD sections 3 to 7.
+struct MlaanConfig {
+  std::int64_t window = 3;          ///< k: modules that one cascaded loss trains
+  double momentum = 0.995;          ///< of the EMAs
+  double wx = 0.001;                ///< weight of the independent losses; 0: there are none
+  double wy = 0.999;                ///< weight of the cascaded losses; 0: there are none
+  std::string ema_depth = "first";  ///< first | all
+  std::string lam_on = "cascaded";  ///< cascaded | independent | none (MLM alone)
+  /// auto: the published sets, or the rule where none are published; next: the first block of the next
+  /// module, as MAN has it; or a list of blocks [stage,block] for every module but the last.
+  WordOrLists leaps = std::string("auto");
+  bool scale = false;                       ///< MAN++: y = s*aug + (2-s)*ema with s trained
+  std::string across_stages = "lookahead";  ///< lookahead | stop
+  void visit(FieldVisitor& v);
+};
+
+/// `method.infopro`: weights of the reconstruction (l1) and of the task (l2), linear from module 0 to K-2.
+struct InfoProConfig {
+  double l1_first = 5;
+  double l1_last = 0;
+  double l2_first = 0.5;
+  double l2_last = 0;
+  std::string task = "softmax";  ///< softmax | contrast
+  void visit(FieldVisitor& v);
+};
+
+/// How modules are trained, as data.
+struct MethodConfig {
+  std::string framework = "dgl";
+  std::string head = "auto";    ///< classification head of the framework; auto: its own
+  std::string compat = "none";  ///< none | release (METHOD section 7)
+  bool use_mlaan = false;
+  MlaanConfig mlaan{};
+  InfoProConfig infopro{};
+  double predsim_balance = 0.99;    ///< b in METHOD section 5
+  std::int64_t auglocal_depth = 4;  ///< d in METHOD section 5
+  double auglocal_taper = 0.5;      ///< c in METHOD section 5
+  void visit(FieldVisitor& v);
+};
+
+/// The windows and leaps that a method trains with: its `mlaan` section; what the siblings man, man++ and
+/// hpff are made of; or, for a plain framework, independent losses of weight 1 alone.
+/// @throws Error{config} for a section that a sibling leaves no room for, or weights that are both 0.
+MlaanConfig resolve_mlaan(const MethodConfig& method);
+
+}  // namespace lamina
