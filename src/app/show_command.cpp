@@ -14,6 +14,17 @@ void print_config(const RunPlan& plan, const ConfigText& text) {
     fmt::print("{:<28} {:<18} # {}\n", field.key, field.value, text.origin(field.key));
 }
 
+// "1c2f", or "linear, [2,0][3,0] linear" where the second head stands behind a LAM.
+std::string heads(const ModuleSpec& module) {
+  std::vector<std::string> names;
+  for (const BranchSpec& branch : module.branches) {
+    std::string leaps;
+    for (const LeapSpec& leap : branch.leaps) leaps += text(leap.block.id);
+    names.push_back(leaps.empty() ? branch.head.name : leaps + " " + branch.head.name);
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 void print_partition(const RunPlan& plan) {
   fmt::print("\n# partition: {} modules in {} stages on {} worker(s)\n", plan.modules.size(),
              plan.stages.size(), plan.num_workers());
@@ -22,14 +33,14 @@ void print_partition(const RunPlan& plan) {
   std::int64_t parameters = 0, multiply_adds = 0, of_heads = 0;
   for (int w = 0; w < plan.num_workers(); ++w)
     for (int s = plan.first_stage[w]; s < plan.first_stage[w + 1]; ++s)
-      for (const ModuleSpec& m : plan.stages[s]) {
+      for (const ModuleSpec& m : plan.stages[s].modules) {
         fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:<10} {:>12} {:>14} {:>14}\n", m.index, s, w,
                    text(m.blocks.front().id) + ".." + text(m.blocks.back().id),
-                   fmt::format("{}x{}x{}", m.out.channels, m.out.height, m.out.width), m.head_name,
-                   m.parameters(), m.multiply_adds(), m.head_multiply_adds());
+                   fmt::format("{}x{}x{}", m.out.channels, m.out.height, m.out.width), heads(m),
+                   m.parameters(), m.multiply_adds(), m.branch_multiply_adds());
         parameters += m.parameters();
         multiply_adds += m.multiply_adds();
-        of_heads += m.head_multiply_adds();
+        of_heads += m.branch_multiply_adds();
       }
   fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:<10} {:>12} {:>14} {:>14}\n", "total", "", "", "", "", "",
              parameters, multiply_adds, of_heads);

@@ -11,22 +11,34 @@ namespace lamina {
 
 using Json = nlohmann::json;
 
-void to_json(Json& j, const ModuleReport& report) {
-  j = Json::array({report.loss, report.correct});
-}
-void from_json(const Json& j, ModuleReport& report) {
-  j.at(0).get_to(report.loss);
-  j.at(1).get_to(report.correct);
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LossReport, branch, loss, correct)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModuleReport, losses)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(StageReport, compute_s, age_steps, snapshot_wait_s)
+
+LaneSpec packet_lane(int from, int to, const PacketShape& shape, int buffers) {
+  const FeatureShape& features = shape.features;
+  const FeatureShape& image = shape.image;
+  LaneSpec lane{.from = from,
+                .to = to,
+                .tensors = {{shape.dtype,
+                             {shape.batch, features.channels, features.height, features.width},
+                             shape.format},
+                            {at::kLong, {shape.batch}}},
+                .buffers = buffers};
+  if (image.num_values() > 0)
+    lane.tensors.push_back({at::kByte, {shape.batch, image.channels, image.height, image.width}, shape.format});
+  return lane;
 }
 
-LaneSpec packet_lane(int from, int to, const FeatureShape& features, std::int64_t batch, at::ScalarType dtype,
-                     at::MemoryFormat format, int buffers) {
-  return {.from = from,
-          .to = to,
-          .tensors = {{dtype, {batch, features.channels, features.height, features.width}, format},
-                      {at::kLong, {batch}}},
-          .buffers = buffers};
+namespace {
+
+at::Tensor empty_slot(const LaneTensor& slot) {
+  std::vector<std::int64_t> sizes = slot.sizes;
+  sizes.front() = 0;
+  return at::empty(sizes, at::TensorOptions(slot.dtype).memory_format(slot.format));
 }
+
+}  // namespace
 
 Message to_message(Packet packet, const LaneSpec& lane) {
   const Json header = {
@@ -38,20 +50,15 @@ Message to_message(Packet packet, const LaneSpec& lane) {
       {"closes", packet.closes_evaluation},
       {"evaluated", packet.evaluated},
       {"modules", packet.modules},
-      {"stage_s", packet.stage_s},
+      {"stages", packet.stages},
       {"notes", packet.notes},
   };
   const std::vector<std::uint8_t> bytes = Json::to_cbor(header);
   Message message{.header = {bytes.begin(), bytes.end()}, .tensors = {}};
-  if (packet.is_mark()) {
-    for (const LaneTensor& slot : lane.tensors) {
-      std::vector<std::int64_t> sizes = slot.sizes;
-      sizes.front() = 0;
-      message.tensors.push_back(at::empty(sizes, at::TensorOptions(slot.dtype).memory_format(slot.format)));
-    }
-  } else {
-    message.tensors = {std::move(packet.x_BCHW), std::move(packet.y_B)};
-  }
+  // A mark holds no tensors, an evaluation no image; empty ones take their places.
+  const at::Tensor contents[] = {packet.x_BCHW, packet.y_B, packet.image_BCHW};
+  for (std::size_t i = 0; i < lane.tensors.size(); ++i)
+    message.tensors.push_back(contents[i].defined() ? contents[i] : empty_slot(lane.tensors[i]));
   return message;
 }
 
@@ -67,7 +74,7 @@ Packet to_packet(Message message) {
     header.at("closes").get_to(packet.closes_evaluation);
     header.at("evaluated").get_to(packet.evaluated);
     header.at("modules").get_to(packet.modules);
-    header.at("stage_s").get_to(packet.stage_s);
+    header.at("stages").get_to(packet.stages);
     header.at("notes").get_to(packet.notes);
   } catch (const Json::exception& e) {
     throw Error(ErrorKind::contract,
@@ -77,6 +84,8 @@ Packet to_packet(Message message) {
   if (!packet.is_mark()) {
     packet.x_BCHW = std::move(message.tensors.at(0));
     packet.y_B = std::move(message.tensors.at(1));
+    if (message.tensors.size() > 2 && message.tensors[2].size(0) > 0)
+      packet.image_BCHW = std::move(message.tensors[2]);
   }
   return packet;
 }

@@ -1,62 +1,147 @@
 #include "lamina/pipeline/stage.hpp"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <limits>
 
 #include "lamina/core/clock.hpp"
 #include "lamina/core/error.hpp"
+#include "window_sweep.hpp"
 
 namespace lamina {
 namespace {
 
-Sgd make_optimizer(const SgdConfig& config, const Module& module) {
-  std::vector<at::Tensor> parameters = module.block_parameters();
-  parameters.insert(parameters.end(), module.head_parameters().begin(), module.head_parameters().end());
-  return Sgd(config, std::move(parameters));
+std::vector<at::Tensor> values(const std::vector<NamedTensor>& tensors) {
+  std::vector<at::Tensor> all;
+  for (const NamedTensor& entry : tensors) all.push_back(entry.tensor);
+  return all;
 }
 
 }  // namespace
 
-Stage::Stage(int index, const std::vector<ModuleSpec>& modules, const SgdConfig& sgd, const Initializer& init)
-    : index_(index) {
-  parts_.reserve(modules.size());
-  for (const ModuleSpec& spec : modules) {
-    Module module(spec, init);
-    Sgd optimizer = make_optimizer(sgd, module);
+Stage::Stage(const StageSpec& spec, const StageOptions& options, const Initializer& init)
+    : spec_(spec), options_(options) {
+  parts_.reserve(spec.modules.size());
+  for (const ModuleSpec& module_spec : spec.modules) {
+    Module module(module_spec, init);
+    Sgd optimizer(options.sgd, module.parameters());
     parts_.push_back({std::move(module), std::move(optimizer)});
+  }
+  for (const Part& part : parts_)
+    for (const Module::Ema& ema : part.module.emas()) emas_.emplace(ema.block, &ema.copy);
+  for (const BlockSpec& block : spec.foreign_emas) {
+    const auto [entry, made] = foreign_emas_.try_emplace(
+        block.name, block, TensorSet{"ema." + prefix_of(block), prefix_of(block), Role::shadow}, init.blank());
+    emas_.emplace(block.name, &entry->second);
+    shadows_.emplace(ema_part(block.name), values(entry->second.tensors()));
+  }
+  lookahead_.reserve(spec.lookahead.size());
+  for (const ModuleSpec& module_spec : spec.lookahead) {
+    lookahead_.emplace_back(module_spec, init);
+    shadows_.emplace(window_part_name(module_spec.index), lookahead_.back().tensors());
   }
 }
 
 Packet Stage::process(Packet packet) {
   if (packet.is_mark()) throw Error(ErrorKind::contract, "a stage computes on batches, found a mark");
   const Stopwatch watch;
-  at::Tensor x_BCHW = std::move(packet.x_BCHW);
-  const auto samples = x_BCHW.size(0);
-  for (Part& part : parts_)
-    x_BCHW = packet.kind == PacketKind::train ? train(part, x_BCHW, packet) : eval(part, x_BCHW, packet);
+  const auto samples = packet.x_BCHW.size(0);
+  packet.x_BCHW = packet.kind == PacketKind::train ? train(packet) : eval(packet);
   // Behind the classifier nobody reads the activation: only how many samples there were.
-  packet.x_BCHW = x_BCHW.defined() ? x_BCHW : at::empty({samples, 0, 0, 0});
-  packet.stage_s.push_back(watch.elapsed_s());
+  if (!packet.x_BCHW.defined()) packet.x_BCHW = at::empty({samples, 0, 0, 0});
+  packet.stages.push_back({.compute_s = watch.elapsed_s()});
   return packet;
 }
 
-// METHOD section 6: one forward; the head's gradient at the detached output; one parameter pullback; update.
-at::Tensor Stage::train(Part& part, const at::Tensor& x_BCHW, Packet& packet) {
-  const Pass pass = part.module.forward(x_BCHW, Mode::train);
-  const at::Tensor features = pass.features();
-  HeadResult head = part.module.head().train(features, packet.y_B);
-  packet.modules.push_back({head.loss, head.correct});
-  std::vector<at::Tensor> grads = part.module.pull_to_parameters(pass, head.feature_grad);
-  grads.insert(grads.end(), head.parameter_grads.begin(), head.parameter_grads.end());
-  part.optimizer.step(grads, packet.lr);
-  return part.module.spec().is_last() ? at::Tensor() : features;
+// METHOD section 6: one forward a module; every window's gradient pulled back through the open modules; a module
+// is updated as soon as no window needs it any more.
+at::Tensor Stage::train(Packet& packet) {
+  WindowSweep sweep(options_.window, [&](WindowSweep::Closed closed) {
+    const Module& module = parts_[closed.part].module;
+    if (!closed.grad_BCHW.defined())
+      throw Error(ErrorKind::contract, fmt::format("no loss reaches module {}", module.spec().index));
+    std::vector<at::Tensor> grads = module.pull_to_parameters(closed.pass, closed.grad_BCHW);
+    grads.insert(grads.end(), closed.branch_grads.begin(), closed.branch_grads.end());
+    update(closed.part, grads, packet.lr);
+  });
+  at::Tensor x_BCHW = std::move(packet.x_BCHW);
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    const Module& module = parts_[i].module;
+    Pass pass = module.forward(x_BCHW, Mode::train, /*to_input=*/i > 0 && options_.window > 1);
+    x_BCHW = pass.features();
+    sweep.open(i, std::move(pass));
+    packet.modules.push_back(train_branches(module, x_BCHW, packet, sweep));
+    sweep.next();
+  }
+  const at::Tensor output = parts_.back().module.spec().is_last ? at::Tensor() : x_BCHW;
+  for (const ShadowModule& module : lookahead_) {
+    Pass pass = module.forward(x_BCHW);
+    x_BCHW = pass.features();
+    sweep.open_foreign(std::move(pass));
+    const at::Tensor grad = module.window_grad(x_BCHW, packet.targets(), emas_);
+    if (grad.defined()) sweep.pull(grad);
+    sweep.next();
+  }
+  sweep.finish();
+  return output;
 }
 
-at::Tensor Stage::eval(const Part& part, const at::Tensor& x_BCHW, Packet& packet) {
-  const at::Tensor features = part.module.forward(x_BCHW, Mode::eval).output;
-  if (!part.module.spec().is_last()) return features;
-  const HeadResult head = part.module.head().eval(features, packet.y_B);
-  packet.modules.push_back({head.loss, head.correct});
+ModuleReport Stage::train_branches(const Module& module, const at::Tensor& features, const Packet& packet,
+                                   WindowSweep& sweep) const {
+  ModuleReport report;
+  for (const Branch& branch : module.branches()) {
+    const BranchResult result = branch.train(features, packet.targets(), emas_);
+    report.losses.push_back({branch.spec().name, result.loss, result.correct});
+    sweep.add(result);
+  }
+  return report;
+}
+
+void Stage::update(std::size_t index, const std::vector<at::Tensor>& grads, double lr) {
+  Part& part = parts_[index];
+  if (observer_) {
+    std::size_t i = 0;
+    for (const NamedTensor& entry : part.module.tensors())
+      if (entry.trained) observer_(entry.name, grads[i++]);
+  }
+  part.module.update_emas(options_.ema_momentum);
+  part.optimizer.step(grads, lr);
+}
+
+at::Tensor Stage::eval(Packet& packet) const {
+  at::Tensor x_BCHW = std::move(packet.x_BCHW);
+  for (const Part& part : parts_) x_BCHW = part.module.forward(x_BCHW, Mode::eval).output;
+  const Module& last = parts_.back().module;
+  if (!last.spec().is_last) return x_BCHW;
+  const BranchResult result = last.classifier().eval(x_BCHW, packet.targets());
+  packet.modules.push_back({{{"classifier", result.loss, result.correct}}});
   return {};
+}
+
+void Stage::fill(const Snapshot& snapshot) {
+  const at::NoGradGuard no_grad;
+  const auto found = shadows_.find(snapshot.part);
+  if (found == shadows_.end() || found->second.size() != snapshot.tensors.size())
+    throw Error(ErrorKind::contract,
+                fmt::format("stage {}: expected a snapshot of one of its shadows, found {} with {} tensors", index(),
+                            snapshot.part, snapshot.tensors.size()));
+  for (std::size_t i = 0; i < snapshot.tensors.size(); ++i) found->second[i].copy_(snapshot.tensors[i]);
+}
+
+std::vector<at::Tensor> Stage::part_tensors(const std::string& part) const {
+  for (const Part& own : parts_) {
+    if (part == window_part_name(own.module.spec().index)) return window_part(own.module);
+    for (const Module::Ema& ema : own.module.emas())
+      if (part == ema_part(ema.block)) return values(ema.copy.tensors());
+  }
+  throw Error(ErrorKind::contract, fmt::format("stage {}: expected a part of its own, found {}", index(), part));
+}
+
+Snapshot Stage::copy_part(const std::string& part, std::int64_t version) const {
+  Snapshot snapshot{.part = part, .version = version, .tensors = part_tensors(part)};
+  for (at::Tensor& tensor : snapshot.tensors) tensor = tensor.detach().clone();
+  return snapshot;
 }
 
 }  // namespace lamina

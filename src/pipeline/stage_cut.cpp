@@ -31,7 +31,7 @@ double stage_cost(const std::vector<ModuleSpec>& stage) {
 
 double training_cost(const ModuleSpec& module) {
   constexpr double forward_and_backward = 3.0;
-  return forward_and_backward * static_cast<double>(module.multiply_adds() + module.head_multiply_adds());
+  return forward_and_backward * static_cast<double>(module.multiply_adds() + module.branch_multiply_adds());
 }
 
 std::vector<std::vector<ModuleSpec>> cut_into_stages(const std::vector<ModuleSpec>& modules,

@@ -5,11 +5,12 @@
 namespace lamina {
 
 Worker::Worker(std::vector<Action> round, std::vector<Stage> stages, Transport& transport,
-               std::vector<LaneSpec> lanes, WorkerHooks hooks, Seconds limit)
+               std::vector<LaneSpec> lanes, SnapshotPlane& snapshots, WorkerHooks hooks, Seconds limit)
     : round_(std::move(round)),
       stages_(std::move(stages)),
       transport_(transport),
       lanes_(std::move(lanes)),
+      snapshots_(snapshots),
       hooks_(std::move(hooks)),
       limit_(limit),
       sent_(lanes_.size()),
@@ -67,10 +68,25 @@ void Worker::compute(int stage) {
   if (packet_.is_mark()) {
     packet_.notes.push_back(hooks_.save(mine, packet_));
     account_.checkpoint_s += watch.elapsed_s();
+  } else if (packet_.kind == PacketKind::train) {
+    train(mine);
   } else {
     packet_ = mine.process(std::move(packet_));
     account_.compute_s += watch.elapsed_s();
   }
+}
+
+void Worker::train(Stage& stage) {
+  const std::int64_t step = packet_.step;
+  Stopwatch watch;
+  const StageReport used = snapshots_.refresh(stage, step);
+  account_.snapshot_s += watch.lap_s();
+  packet_ = stage.process(std::move(packet_));
+  account_.compute_s += watch.lap_s();
+  packet_.stages.back().age_steps = used.age_steps;
+  packet_.stages.back().snapshot_wait_s = used.snapshot_wait_s;
+  snapshots_.publish(stage, step + 1);
+  account_.snapshot_s += watch.lap_s();
 }
 
 void Worker::send(int lane) {

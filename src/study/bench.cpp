@@ -32,7 +32,7 @@ double sum(const std::vector<double>& values) {
 std::optional<BenchResult> run_once(const RunPlan& plan, const BenchOptions& options) {
   RunOptions run_options{.mode = RunMode::bench};
   run_options.measure_alone = [&](Stage& stage) {
-    return measure_stage(stage, plan.config.train.batch, plan.format(), options.alone_repeats);
+    return measure_stage(stage, plan, options.alone_repeats);
   };
   std::optional<RunSummary> summary = run(stream_only(plan, options.steps), run_options);
   if (!summary) return std::nullopt;
@@ -69,6 +69,7 @@ std::vector<std::pair<const char*, double>> categories(const Account& account) {
   return {{"compute", account.compute_s},
           {"wait for input", account.wait_input_s},
           {"wait for room", account.wait_room_s},
+          {"snapshot", account.snapshot_s},
           {"checkpoint", account.checkpoint_s},
           {"report", account.report_s},
           {"idle", account.idle_s},

@@ -11,19 +11,26 @@ namespace lamina {
 namespace {
 
 constexpr int warmup_steps = 2;
+constexpr double made_up_deviation = 0.05;  // of shadows, that nobody publishes here
 
-Packet made_up_packet(const ModuleSpec& module, std::int64_t batch, at::MemoryFormat format) {
-  const FeatureShape& in = module.in;
+Packet made_up_packet(const StageSpec& stage, const RunPlan& plan) {
+  const FeatureShape& in = stage.modules.front().in;
+  const FeatureShape& image = plan.data.shape;
+  const std::int64_t batch = plan.config.train.batch;
   Packet packet;
-  packet.x_BCHW = at::randn({batch, in.channels, in.height, in.width}).contiguous(format);
+  packet.x_BCHW = at::randn({batch, in.channels, in.height, in.width}).contiguous(plan.format());
   packet.y_B = at::zeros({batch}, at::kLong);
+  if (stage.needs_image())
+    packet.image_BCHW = at::randint(256, {batch, image.channels, image.height, image.width}, at::kByte);
   return packet;
 }
 
 }  // namespace
 
-double measure_stage(Stage& stage, std::int64_t batch, at::MemoryFormat format, int repeats) {
-  const Packet packet = made_up_packet(stage.parts().front().module.spec(), batch, format);
+double measure_stage(Stage& stage, const RunPlan& plan, int repeats) {
+  const Packet packet = made_up_packet(stage.spec(), plan);
+  for (const auto& [part, tensors] : stage.shadows())
+    for (const at::Tensor& tensor : tensors) tensor.normal_(0, made_up_deviation);
   std::vector<double> seconds;
   for (int i = 0; i < warmup_steps + repeats; ++i) {
     const Stopwatch watch;
@@ -39,8 +46,8 @@ std::vector<double> measure_modules(const RunPlan& plan, int repeats) {
   const Initializer init(static_cast<std::uint64_t>(plan.config.train.seed), at::kFloat, plan.format());
   std::vector<double> seconds;
   for (const ModuleSpec& module : plan.modules) {
-    Stage alone(0, {module}, plan.config.train.sgd, init);
-    seconds.push_back(measure_stage(alone, plan.config.train.batch, plan.format(), repeats));
+    Stage alone(make_stage_specs({{module}}, plan.stage_options.window, false).front(), plan.stage_options, init);
+    seconds.push_back(measure_stage(alone, plan, repeats));
   }
   return seconds;
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "lamina/core/digest.hpp"
 #include "lamina/core/error.hpp"
 
@@ -24,6 +26,20 @@ TensorList checkpoint_tensors(const Stage::Part& part) {
       list.emplace_back("sgd.momentum." + entry.name, part.optimizer.momentum().at(trained++));
   }
   return list;
+}
+
+std::vector<std::string> module_parts(const Stage& stage, const Module& module) {
+  std::vector<std::string> parts{window_part_name(module.spec().index)};
+  for (const Module::Ema& ema : module.emas()) parts.push_back(ema_part(ema.block));
+  const std::vector<std::string>& published = stage.spec().published;
+  std::erase_if(parts, [&](const std::string& part) {
+    return std::find(published.begin(), published.end(), part) == published.end();
+  });
+  return parts;
+}
+
+std::string version_name(const std::string& part, std::int64_t version, std::size_t i) {
+  return fmt::format("version.{}.{}.{}", version, part, i);
 }
 
 std::string seal(const Manifest& manifest) {

@@ -14,7 +14,7 @@ namespace lamina {
 
 using Json = nlohmann::json;
 
-inline constexpr int checkpoint_format_version = 1;
+inline constexpr int checkpoint_format_version = 2;
 inline constexpr const char* manifest_name = "manifest.json";
 
 std::filesystem::path complete_path(const std::filesystem::path& directory, std::int64_t step);
@@ -23,11 +23,17 @@ std::filesystem::path partial_path(const std::filesystem::path& directory, std::
 /// Parameters and buffers under their own names, momentum as "sgd.momentum.<name>".
 TensorList checkpoint_tensors(const Stage::Part& part);
 
+/// Parts that a module publishes, if its stage publishes them.
+std::vector<std::string> module_parts(const Stage& stage, const Module& module);
+
+/// The i-th tensor of a saved version of a part: "version.<version>.<part>.<i>".
+std::string version_name(const std::string& part, std::int64_t version, std::size_t i);
+
 /// The manifest as a text that carries its own checksum, and back. @throws Error{checkpoint}
 std::string seal(const Manifest& manifest);
 Manifest unseal(const std::string& text, const std::filesystem::path& path);
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModuleFile, module, file, sha256, num_bytes, params_sha256)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModuleFile, module, file, sha256, num_bytes, params_sha256, versions)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Manifest, step, evaluated, config, params_sha256, modules)
 
 }  // namespace lamina

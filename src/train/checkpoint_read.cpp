@@ -17,9 +17,9 @@ namespace {
 namespace fs = std::filesystem;
 
 // Keys, or sections ending in '.', that say what is computed: a checkpoint belongs to their values.
-constexpr std::array<std::string_view, 9> bound_keys = {"model.",           "partition.",  "method.",
-                                                        "pipeline.stages",  "data.name",   "data.validation",
-                                                        "data.train_limit", "train.batch", "train.seed"};
+constexpr std::array<std::string_view, 10> bound_keys = {
+    "model.",    "partition.",      "method.",          "pipeline.stages", "snapshots.",
+    "data.name", "data.validation", "data.train_limit", "train.batch",     "train.seed"};
 
 bool is_bound(std::string_view key) {
   return std::any_of(bound_keys.begin(), bound_keys.end(), [&](std::string_view bound) {
@@ -79,6 +79,15 @@ void match(const TensorList& wanted, const std::map<std::string, at::Tensor>& fo
                 fmt::format("{}: expected {} tensors, found {}", path.string(), wanted.size(), found.size()));
 }
 
+// The saved versions of a module's parts, shaped as they are and still to be filled.
+std::vector<Snapshot> saved_versions(const Stage& stage, const Module& module,
+                                     const std::vector<std::int64_t>& versions) {
+  std::vector<Snapshot> saved;
+  for (const std::string& part : module_parts(stage, module))
+    for (const std::int64_t version : versions) saved.push_back(stage.copy_part(part, version));
+  return saved;
+}
+
 }  // namespace
 
 std::vector<fs::path> find_checkpoints(const fs::path& directory) {
@@ -100,8 +109,9 @@ Manifest read_manifest(const fs::path& checkpoint) {
   return unseal(read_file(path), path);
 }
 
-void load_stage(const fs::path& checkpoint, const Manifest& manifest, Stage& stage) {
+std::vector<Snapshot> load_stage(const fs::path& checkpoint, const Manifest& manifest, Stage& stage) {
   Copies copies;
+  std::vector<Snapshot> versions;
   for (const Stage::Part& part : stage.parts()) {
     const std::int64_t index = part.module.spec().index;
     const auto file = std::find_if(manifest.modules.begin(), manifest.modules.end(),
@@ -110,10 +120,17 @@ void load_stage(const fs::path& checkpoint, const Manifest& manifest, Stage& sta
       throw Error(ErrorKind::checkpoint, fmt::format("{}: expected a module {}, found {} modules",
                                                      checkpoint.string(), index, manifest.modules.size()));
     const fs::path path = checkpoint / file->file;
-    match(checkpoint_tensors(part), parse_safetensors(read_verified(path, *file), path), path, copies);
+    TensorList wanted = checkpoint_tensors(part);
+    for (Snapshot& snapshot : saved_versions(stage, part.module, file->versions)) {
+      for (std::size_t i = 0; i < snapshot.tensors.size(); ++i)
+        wanted.emplace_back(version_name(snapshot.part, snapshot.version, i), snapshot.tensors[i]);
+      versions.push_back(std::move(snapshot));
+    }
+    match(wanted, parse_safetensors(read_verified(path, *file), path), path, copies);
   }
   const at::NoGradGuard no_grad;
   for (auto& [to, from] : copies) to.copy_(from);
+  return versions;
 }
 
 void check_same_run(const Manifest& manifest, const std::vector<EffectiveField>& config) {

@@ -29,10 +29,25 @@ std::string params_digest(const Module& module) {
   return sha.hex();
 }
 
-ModuleFile save_module(const Stage::Part& part, const fs::path& directory) {
+using Versions = std::vector<std::shared_ptr<const Snapshot>>;
+
+void append_versions(TensorList& list, const std::vector<std::string>& parts, const Versions& versions) {
+  for (const auto& snapshot : versions)
+    if (std::find(parts.begin(), parts.end(), snapshot->part) != parts.end())
+      for (std::size_t i = 0; i < snapshot->tensors.size(); ++i)
+        list.emplace_back(version_name(snapshot->part, snapshot->version, i), snapshot->tensors[i]);
+}
+
+ModuleFile save_module(const Stage& stage, const Stage::Part& part, const Versions& versions,
+                       const fs::path& directory) {
   const std::int64_t index = part.module.spec().index;
   ModuleFile file{.module = index, .file = fmt::format("module-{:03}.safetensors", index)};
-  const FileDigest digest = write_safetensors(directory / file.file, checkpoint_tensors(part));
+  TensorList list = checkpoint_tensors(part);
+  append_versions(list, module_parts(stage, part.module), versions);
+  const FileDigest digest = write_safetensors(directory / file.file, list);
+  for (const auto& snapshot : versions) file.versions.push_back(snapshot->version);
+  std::sort(file.versions.begin(), file.versions.end());
+  file.versions.erase(std::unique(file.versions.begin(), file.versions.end()), file.versions.end());
   file.sha256 = digest.sha256;
   file.num_bytes = digest.num_bytes;
   file.params_sha256 = params_digest(part.module);
@@ -50,11 +65,11 @@ std::string combined_sha256(const std::vector<ModuleFile>& modules) {
 CheckpointWriter::CheckpointWriter(fs::path directory, std::string config_yaml, std::int64_t keep)
     : directory_(std::move(directory)), config_yaml_(std::move(config_yaml)), keep_(keep) {}
 
-std::string CheckpointWriter::save(const Stage& stage, const Packet& mark) const {
+std::string CheckpointWriter::save(const Stage& stage, const Packet& mark, const Versions& versions) const {
   const fs::path partial = partial_path(directory_, mark.step);
   make_directory(partial);
   Json note = Json::array();
-  for (const Stage::Part& part : stage.parts()) note.push_back(save_module(part, partial));
+  for (const Stage::Part& part : stage.parts()) note.push_back(save_module(stage, part, versions, partial));
   return note.dump();
 }
 

@@ -44,6 +44,7 @@ class FirstError {
 
 std::optional<RunSummary> run_threads(const RunPlan& plan, const RunOptions& options) {
   std::vector<std::unique_ptr<Transport>> transports = make_inprocess_transports(plan.num_workers());
+  const auto board = std::make_shared<SnapshotBoard>(plan.snapshots.depth());
   FirstError first_error;
   std::optional<RunSummary> summary;
   {
@@ -52,11 +53,12 @@ std::optional<RunSummary> run_threads(const RunPlan& plan, const RunOptions& opt
       threads.emplace_back([&, w] {
         set_log_label(plan.num_workers() > 1 ? fmt::format("worker {}", w) : "");
         try {
-          std::optional<RunSummary> mine = run_worker(plan, options, *transports[w]);
+          std::optional<RunSummary> mine = run_worker(plan, options, *transports[w], board);
           if (mine) summary = std::move(mine);
         } catch (const std::exception& e) {
           const Error error = named(e, w);
           first_error.set(error);
+          board->close(error.what());
           transports[w]->abort(error.what(), error.exit_code());
         }
       });
@@ -80,7 +82,7 @@ std::optional<RunSummary> run_rank(const RunPlan& plan, const RunOptions& option
   const std::unique_ptr<Transport> transport = make_mpi_transport();
   set_log_label(fmt::format("worker {}", transport->worker()));
   try {
-    return run_worker(plan, options, *transport);
+    return run_worker(plan, options, *transport, std::make_shared<SnapshotBoard>(plan.snapshots.depth()));
   } catch (const std::exception& e) {
     end_job(*transport, named(e, transport->worker()));
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "lamina/core/error.hpp"
@@ -33,6 +34,17 @@ std::string kept_lines(const std::filesystem::path& path, std::int64_t start_ste
     if (step < start_step || (step == start_step && record.at("kind") == "eval")) kept += line;
   }
   return kept;
+}
+
+// One entry a module in each list: of its last branch, which is the one that its window trains by, and of the
+// independent one where that is another.
+void add_losses(Json& record, const ModuleReport& module, std::int64_t samples) {
+  const LossReport none{.branch = "", .loss = std::numeric_limits<double>::quiet_NaN(), .correct = -1};
+  const LossReport& last = module.losses.empty() ? none : module.losses.back();
+  record["loss"].push_back(last.loss);
+  record["accuracy"].push_back(last.correct < 0 ? Json()
+                                                : Json(static_cast<double>(last.correct) / static_cast<double>(samples)));
+  if (module.losses.size() > 1) record["loss_independent"].push_back(module.losses.front().loss);
 }
 
 std::string duration(double s) {
@@ -69,8 +81,8 @@ void Reporter::on_train(const Packet& packet) {
       train_images_ += packet.samples();
       ++train_steps_;
     }
-    stage_s_.resize(packet.stage_s.size());
-    for (std::size_t i = 0; i < stage_s_.size(); ++i) stage_s_[i] += packet.stage_s[i];
+    stage_s_.resize(packet.stages.size());
+    for (std::size_t i = 0; i < stage_s_.size(); ++i) stage_s_[i] += packet.stages[i].compute_s;
     ++stage_steps_;
   }
   if (metrics_.is_open()) {
@@ -80,12 +92,12 @@ void Reporter::on_train(const Packet& packet) {
                    {"lr", packet.lr},
                    {"images_per_s", static_cast<double>(packet.samples()) / step_s},
                    {"rss_mib", resident_mib()}};
-    for (const ModuleReport& module : packet.modules) {
-      record["loss"].push_back(module.loss);
-      record["accuracy"].push_back(static_cast<double>(module.correct) /
-                                   static_cast<double>(packet.samples()));
+    for (const ModuleReport& module : packet.modules) add_losses(record, module, packet.samples());
+    for (const StageReport& stage : packet.stages) {
+      record["busy"].push_back(stage.compute_s / step_s);
+      record["snapshot_age"].push_back(stage.age_steps);
+      record["snapshot_wait_s"].push_back(stage.snapshot_wait_s);
     }
-    for (const double s : packet.stage_s) record["busy"].push_back(s / step_s);
     metrics_ << record.dump() << '\n';
   }
   show_step(packet, step_s);
@@ -93,8 +105,9 @@ void Reporter::on_train(const Packet& packet) {
 
 void Reporter::on_eval(const Packet& packet) {
   eval_images_ += packet.samples();
-  eval_correct_ += packet.modules.back().correct;
-  eval_loss_ += packet.modules.back().loss * static_cast<double>(packet.samples());
+  const LossReport& classifier = packet.modules.back().losses.back();
+  eval_correct_ += classifier.correct;
+  eval_loss_ += classifier.loss * static_cast<double>(packet.samples());
   if (!packet.closes_evaluation) return;
   test_accuracy_ = static_cast<double>(eval_correct_) / static_cast<double>(eval_images_);
   test_loss_ = eval_loss_ / static_cast<double>(eval_images_);
@@ -121,14 +134,19 @@ void Reporter::show_step(const Packet& packet, double step_s) {
   if (seen_steps_ > 1 && !last && since_shown_.elapsed_s() < (bar ? redraw_s : line_s)) return;
   since_shown_.lap_s();
   std::vector<std::string> busy;
-  for (const double s : packet.stage_s)
-    busy.push_back(fmt::format("{:.0f}", 100 * std::min(1.0, s / step_s)));
+  std::vector<std::int64_t> ages;
+  for (const StageReport& stage : packet.stages) {
+    busy.push_back(fmt::format("{:.0f}", 100 * std::min(1.0, stage.compute_s / step_s)));
+    ages.push_back(stage.age_steps);
+  }
+  const bool shadows = std::any_of(ages.begin(), ages.end(), [](std::int64_t age) { return age > 0; });
   const double mean_s = train_steps_ > 0 ? seconds_per_step() : step_s;
   const double left_s = mean_s * static_cast<double>(packet.total_steps - packet.step - 1);
-  const std::string line = fmt::format(
+  std::string line = fmt::format(
       "epoch {:>3}  step {:>6}/{}  {:>6.0f} images/s  loss {:.4f}  lr {:.4f}  left {}  busy % {}",
       packet.epoch + 1, packet.step + 1, packet.total_steps, static_cast<double>(packet.samples()) / step_s,
-      packet.modules.back().loss, packet.lr, duration(left_s), fmt::join(busy, " "));
+      packet.modules.back().losses.back().loss, packet.lr, duration(left_s), fmt::join(busy, " "));
+  if (shadows) line += fmt::format("  age {}", fmt::join(ages, " "));
   if (!bar) return show_line(line);
   const auto filled =
       static_cast<int>(bar_width * (packet.step + 1) / std::max<std::int64_t>(1, packet.total_steps));

@@ -27,6 +27,7 @@ void RunConfig::visit(FieldVisitor& v) {
   v.section("partition", partition);
   v.section("method", method);
   v.section("pipeline", pipeline);
+  v.section("snapshots", snapshots);
   v.section("data", data);
   v.section("train", train);
   v.section("checkpoint", checkpoint);

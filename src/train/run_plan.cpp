@@ -9,6 +9,7 @@
 #include "lamina/core/error.hpp"
 #include "lamina/core/log.hpp"
 #include "lamina/core/process.hpp"
+#include "lamina/nn/framework.hpp"
 
 namespace lamina {
 namespace {
@@ -42,10 +43,16 @@ std::int64_t resolve_threads(const MpiLaunch& launch, std::int64_t workers) {
 
 std::vector<LaneSpec> make_lanes(const RunPlan& plan) {
   std::vector<LaneSpec> lanes;
-  for (const ScheduleLane& lane : plan.schedule.lanes)
-    lanes.push_back(packet_lane(lane.from, lane.to, plan.stages[lane.stage].back().out,
-                                plan.config.train.batch, at::kFloat, plan.format(),
+  for (const ScheduleLane& lane : plan.schedule.lanes) {
+    const bool images = std::any_of(plan.stages.begin() + lane.stage + 1, plan.stages.end(),
+                                    [](const StageSpec& stage) { return stage.needs_image(); });
+    lanes.push_back(packet_lane(lane.from, lane.to,
+                                {.features = plan.stages[lane.stage].modules.back().out,
+                                 .image = images ? plan.data.shape : FeatureShape{},
+                                 .batch = plan.config.train.batch,
+                                 .format = plan.format()},
                                 static_cast<int>(plan.config.pipeline.buffers)));
+  }
   return lanes;
 }
 
@@ -75,10 +82,19 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   plan.backbone = make_backbone(config.model, plan.data.shape, config.model.classes);
   plan.modules =
       make_modules(plan.backbone, cut_into_modules(plan.backbone, config.partition), config.method);
-  plan.stages = cut_into_stages(plan.modules, config.pipeline.stages);
-  const std::int64_t workers =
-      resolve_workers(config.pipeline, launch, static_cast<std::int64_t>(plan.stages.size()));
-  plan.first_stage = deal_stages(plan.stages, workers);
+  const MlaanConfig mlaan = resolve_mlaan(config.method);
+  plan.stage_options = {config.train.sgd, mlaan.window, mlaan.momentum};
+  const auto cut = cut_into_stages(plan.modules, config.pipeline.stages);
+  const auto num_stages = static_cast<std::int64_t>(cut.size());
+  if (config.method.compat == "release" && num_stages > 1)
+    throw Error(ErrorKind::config, fmt::format("method.compat: release trains its first modules through later ones' "
+                                               "windows and needs one stage, found {} stages",
+                                               num_stages));
+  plan.stages = make_stage_specs(cut, mlaan.window, mlaan.across_stages == "lookahead");
+  plan.snapshots = resolve_policy(config.snapshots, num_stages, config.pipeline.buffers);
+  if (config.snapshots.policy == "lag") config.snapshots.lag = plan.snapshots.lag;
+  const std::int64_t workers = resolve_workers(config.pipeline, launch, num_stages);
+  plan.first_stage = deal_stages(cut, workers);
   plan.over_mpi = resolve_transport(config.pipeline, launch);
   config.pipeline.workers = workers;
   if (!config.pipeline.threads) config.pipeline.threads = resolve_threads(launch, workers);
@@ -89,24 +105,35 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   return plan;
 }
 
-std::vector<Stage> make_stages(const RunPlan& plan, int worker) {
-  const Initializer init(static_cast<std::uint64_t>(plan.config.train.seed), at::kFloat, plan.format());
+int RunPlan::worker_of(int stage) const {
+  return static_cast<int>(std::upper_bound(first_stage.begin(), first_stage.end(), stage) - first_stage.begin()) - 1;
+}
+
+const StageSpec& RunPlan::owner_of(const std::string& part) const {
+  for (const StageSpec& stage : stages)
+    if (std::find(stage.published.begin(), stage.published.end(), part) != stage.published.end()) return stage;
+  throw Error(ErrorKind::contract, fmt::format("expected a stage that publishes {}, found none", part));
+}
+
+std::vector<Stage> make_stages(const RunPlan& plan, int worker, std::shared_ptr<const GivenTensors> given,
+                               at::ScalarType dtype) {
+  const Initializer init(static_cast<std::uint64_t>(plan.config.train.seed), dtype, plan.format(), std::move(given));
   std::vector<Stage> stages;
   for (int stage = plan.first_stage[worker]; stage < plan.first_stage[worker + 1]; ++stage)
-    stages.emplace_back(stage, plan.stages[stage], plan.config.train.sgd, init);
+    stages.emplace_back(plan.stages[stage], plan.stage_options, init);
   return stages;
 }
 
 void check_batch_norm(const RunPlan& plan, std::int64_t samples) {
   if (samples != 1) return;
-  for (const ModuleSpec& module : plan.modules) {
-    if (!normalises_single_values(module.head, module.out)) continue;
-    throw Error(
-        ErrorKind::config,
-        fmt::format("train.batch: head {} of module {} normalises over the samples of a batch and needs at "
-                    "least 2, but with {} a step a batch of 1 remains",
-                    module.head_name, module.index, plan.config.train.batch));
-  }
+  for (const ModuleSpec& module : plan.modules)
+    for (const BranchSpec& branch : module.branches) {
+      if (!normalises_single_values(branch.head, branch.head_in())) continue;
+      throw Error(ErrorKind::config,
+                  fmt::format("train.batch: head {} of module {} normalises over the samples of a batch and needs "
+                              "at least 2, but with {} a step a batch of 1 remains",
+                              branch.head.name, module.index, plan.config.train.batch));
+    }
 }
 
 }  // namespace lamina

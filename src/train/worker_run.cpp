@@ -15,6 +15,7 @@
 #include "lamina/train/reporter.hpp"
 #include "lamina/train/summary.hpp"
 #include "run_directory.hpp"
+#include "snapshot_links.hpp"
 #include "source.hpp"
 
 namespace lamina {
@@ -24,8 +25,14 @@ using Json = nlohmann::json;
 
 class WorkerRun {
  public:
-  WorkerRun(const RunPlan& plan, const RunOptions& options, Transport& transport)
-      : plan_(plan), options_(options), transport_(transport), limit_(plan.config.pipeline.timeout_s) {}
+  WorkerRun(const RunPlan& plan, const RunOptions& options, Transport& transport,
+            const std::shared_ptr<SnapshotBoard>& board)
+      : plan_(plan),
+        options_(options),
+        transport_(transport),
+        limit_(plan.config.pipeline.timeout_s),
+        links_(plan, transport, board, limit_),
+        snapshots_(plan.snapshots, board, [this](const auto& snapshot) { links_.send(snapshot); }, limit_) {}
 
   std::optional<RunSummary> run();
 
@@ -38,7 +45,8 @@ class WorkerRun {
   Display display() const;
   RunStart agree_on_start();
   void warn_of_affinity() const;
-  std::vector<Stage> load_stages() const;
+  std::vector<Stage> load_stages();
+  void begin_snapshots(const std::vector<Stage>& stages);
   WorkerHooks make_hooks();
   std::string save(const Stage& stage, const Packet& mark) const;
   void sink(const Packet& packet);
@@ -50,6 +58,9 @@ class WorkerRun {
   const RunOptions& options_;
   Transport& transport_;
   const Seconds limit_;
+  SnapshotLinks links_;
+  SnapshotPlane snapshots_;
+  std::vector<std::vector<Snapshot>> saved_versions_;  // by own stage, of a resumed run
   RunStart start_;
   std::optional<Source> source_;
   std::optional<CheckpointWriter> writer_;
@@ -68,10 +79,12 @@ std::optional<RunSummary> WorkerRun::run() {
     writer_.emplace(checkpoint_directory(plan_.config.out), to_yaml(list_fields(plan_.config)),
                     plan_.config.checkpoint.keep);
   WorkerHooks hooks = make_hooks();
-  Worker worker(plan_.schedule.rounds[transport_.worker()], load_stages(), transport_, plan_.lanes,
+  Worker worker(plan_.schedule.rounds[transport_.worker()], load_stages(), transport_, plan_.lanes, snapshots_,
                 std::move(hooks), limit_);
   measure_alone(worker.stages());
+  if (trains()) begin_snapshots(worker.stages());
   worker.run();
+  links_.finish();
   std::vector<WorkerReport> reports = gather_reports(worker);
   if (!is_last()) return std::nullopt;
   return summarise(std::move(reports));
@@ -115,11 +128,21 @@ void WorkerRun::warn_of_affinity() const {
                             threads, usable_processors()));
 }
 
-std::vector<Stage> WorkerRun::load_stages() const {
+std::vector<Stage> WorkerRun::load_stages() {
   std::vector<Stage> stages = make_stages(plan_, transport_.worker());
-  if (start_.manifest)
-    for (Stage& stage : stages) load_stage(start_.checkpoint, *start_.manifest, stage);
+  for (Stage& stage : stages)
+    saved_versions_.push_back(start_.manifest ? load_stage(start_.checkpoint, *start_.manifest, stage)
+                                              : std::vector<Snapshot>());
   return stages;
+}
+
+// All publish before anybody waits.
+void WorkerRun::begin_snapshots(const std::vector<Stage>& stages) {
+  links_.connect(stages);
+  for (std::size_t i = 0; i < stages.size(); ++i)
+    snapshots_.publish_first(stages[i], start_.step(), saved_versions_[i]);
+  saved_versions_.clear();
+  for (const Stage& stage : stages) snapshots_.await_first(stage, start_.step());
 }
 
 WorkerHooks WorkerRun::make_hooks() {
@@ -135,7 +158,7 @@ WorkerHooks WorkerRun::make_hooks() {
 }
 
 std::string WorkerRun::save(const Stage& stage, const Packet& mark) const {
-  return writer_ ? writer_->save(stage, mark) : std::string("[]");
+  return writer_ ? writer_->save(stage, mark, snapshots_.to_save(stage, mark.step)) : std::string("[]");
 }
 
 void WorkerRun::sink(const Packet& packet) {
@@ -203,8 +226,9 @@ RunSummary WorkerRun::summarise(std::vector<WorkerReport> reports) const {
 
 }  // namespace
 
-std::optional<RunSummary> run_worker(const RunPlan& plan, const RunOptions& options, Transport& transport) {
-  return WorkerRun(plan, options, transport).run();
+std::optional<RunSummary> run_worker(const RunPlan& plan, const RunOptions& options, Transport& transport,
+                                     const std::shared_ptr<SnapshotBoard>& board) {
+  return WorkerRun(plan, options, transport, board).run();
 }
 
 }  // namespace lamina

@@ -2,11 +2,14 @@
 
 #include <optional>
 
+#include "lamina/pipeline/snapshot_board.hpp"
 #include "lamina/train/engine.hpp"
 
 namespace lamina {
 
-/// One worker's run from the first agreement to the last, over any transport. Blocking; collective.
-std::optional<RunSummary> run_worker(const RunPlan& plan, const RunOptions& options, Transport& transport);
+/// One worker's run from the first agreement to the last, over any transport. Blocking; collective. The board
+/// is shared by the workers of this process.
+std::optional<RunSummary> run_worker(const RunPlan& plan, const RunOptions& options, Transport& transport,
+                                     const std::shared_ptr<SnapshotBoard>& board);
 
 }  // namespace lamina

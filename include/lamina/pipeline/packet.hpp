@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "lamina/comm/transport.hpp"
-#include "lamina/nn/layer.hpp"
+#include "lamina/nn/head.hpp"
 
 namespace lamina {
 
@@ -20,10 +20,21 @@ enum class PacketKind {
   stop,        ///< a mark: save, and then end; nothing follows
 };
 
-/// What one module said of the batch as it passed.
-struct ModuleReport {
+/// What one branch of a module said of the batch as it passed.
+struct LossReport {
+  std::string branch;  ///< independent | cascaded | classifier
   double loss = 0;
-  std::int64_t correct = 0;
+  std::int64_t correct = 0;  ///< -1: unknown
+};
+struct ModuleReport {
+  std::vector<LossReport> losses{};
+};
+
+/// What a stage has to say of the step.
+struct StageReport {
+  double compute_s = 0;
+  std::int64_t age_steps = 0;   ///< of the oldest snapshot used
+  double snapshot_wait_s = 0;
 };
 
 /// One batch, or a mark, on its way through the stages. What a stage has to tell rides along, so that the
@@ -38,18 +49,25 @@ struct Packet {
   bool evaluated = false;          ///< of a mark: no evaluation is due any more at this step
   at::Tensor x_BCHW{};             ///< undefined in a mark
   at::Tensor y_B{};                ///< int64; undefined in a mark
+  at::Tensor image_BCHW{};              ///< what decoders are to show, uint8; undefined where none does
   std::vector<ModuleReport> modules{};  ///< of a train packet: the modules passed so far, in order
-  std::vector<double> stage_s{};        ///< compute seconds of the stages passed so far, in order
+  std::vector<StageReport> stages{};    ///< the stages passed so far, in order
   std::vector<std::string> notes{};     ///< of a mark: what each stage passed so far wrote down
 
   bool is_mark() const { return kind == PacketKind::checkpoint || kind == PacketKind::stop; }
+  Targets targets() const { return {y_B, image_BCHW}; }
   std::int64_t samples() const { return x_BCHW.defined() ? x_BCHW.size(0) : 0; }
 };
 
-/// The lane between two workers for packets whose activations have shape `features` and at most `batch`
-/// samples.
-LaneSpec packet_lane(int from, int to, const FeatureShape& features, std::int64_t batch, at::ScalarType dtype,
-                     at::MemoryFormat format, int buffers);
+/// What the packets on a lane between two workers hold at most.
+struct PacketShape {
+  FeatureShape features;
+  FeatureShape image{};  ///< where somebody behind the lane needs images
+  std::int64_t batch = 0;
+  at::ScalarType dtype = at::kFloat;
+  at::MemoryFormat format = at::MemoryFormat::ChannelsLast;
+};
+LaneSpec packet_lane(int from, int to, const PacketShape& shape, int buffers);
 
 /// A packet as a lane's message, and back. @throws Error{contract} for a header that is not a packet's.
 Message to_message(Packet packet, const LaneSpec& lane);

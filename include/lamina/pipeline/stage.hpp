@@ -1,42 +1,84 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
 #include <vector>
 
+#include "lamina/comm/snapshot.hpp"
 #include "lamina/nn/module.hpp"
 #include "lamina/nn/sgd.hpp"
 #include "lamina/pipeline/packet.hpp"
+#include "lamina/pipeline/stage_spec.hpp"
 
 namespace lamina {
 
-/// The modules that one worker trains together, with their heads and optimizers. Knows no rank and no thread.
+/// How a stage's modules are trained.
+struct StageOptions {
+  SgdConfig sgd{};
+  std::int64_t window = 1;    ///< k of METHOD section 3
+  double ema_momentum = 0.995;
+};
+
+/// Sees every gradient of a step, by the parameter's name, before the optimizer uses it.
+using GradientObserver = std::function<void(const std::string& name, const at::Tensor& grad)>;
+
+/// The modules that one worker trains together, with their branches, EMAs and optimizers, and the shadows of
+/// what later stages hold. Knows no rank and no thread.
 ///
 /// Threads  one at a time.
-/// Memory   between steps parameters, momentum and buffers only; within a step the graph of one module.
+/// Memory   between steps parameters, momentum and buffers only; within a step the graphs of at most k modules
+///          (METHOD section 6) and of one branch.
 class Stage {
  public:
   struct Part {
     Module module;
-    Sgd optimizer;  ///< of the blocks' parameters and then the head's
+    Sgd optimizer;  ///< of the module's parameters, in their order
   };
 
-  Stage(int index, const std::vector<ModuleSpec>& modules, const SgdConfig& sgd, const Initializer& init);
+  Stage(const StageSpec& spec, const StageOptions& options, const Initializer& init);
+  Stage(Stage&&) = default;
+  Stage& operator=(Stage&&) = default;
 
-  int index() const { return index_; }
+  int index() const { return spec_.index; }
+  const StageSpec& spec() const { return spec_; }
 
   /// One training step, or one evaluation forward, by the packet's kind. The packet goes out with this
   /// stage's output, detached, and its reports; the network's last stage leaves no activation. Marks are not
-  /// for a stage.
+  /// for a stage. Before a training step every shadow has to have been filled.
   Packet process(Packet packet);
+
+  /// Fills the shadow of the snapshot's part. @throws Error{contract} for a part that is not shadowed here,
+  /// or another shape.
+  void fill(const Snapshot& snapshot);
+
+  /// A copy of a part that this stage owns, as it is now. @throws Error{contract} if it owns none of that name.
+  Snapshot copy_part(const std::string& part, std::int64_t version) const;
+  /// The tensors themselves, in the order of a snapshot's.
+  std::vector<at::Tensor> part_tensors(const std::string& part) const;
+  /// The tensors that fill() fills, by part.
+  const std::map<std::string, std::vector<at::Tensor>>& shadows() const { return shadows_; }
 
   const std::vector<Part>& parts() const { return parts_; }
 
- private:
-  static at::Tensor train(Part& part, const at::Tensor& x_BCHW, Packet& packet);
-  static at::Tensor eval(const Part& part, const at::Tensor& x_BCHW, Packet& packet);
+  void observe_gradients(GradientObserver observer) { observer_ = std::move(observer); }
 
-  int index_;
+ private:
+  at::Tensor train(Packet& packet);
+  at::Tensor eval(Packet& packet) const;
+  ModuleReport train_branches(const Module& module, const at::Tensor& features, const Packet& packet,
+                              class WindowSweep& sweep) const;
+  void update(std::size_t part, const std::vector<at::Tensor>& grads, double lr);
+
+  StageSpec spec_;
+  StageOptions options_;
   std::vector<Part> parts_;
+  std::vector<ShadowModule> lookahead_;
+  std::map<std::string, Block> foreign_emas_;  // by the block's name
+  EmaBlocks emas_;                             // own and foreign
+  std::map<std::string, std::vector<at::Tensor>> shadows_;
+  GradientObserver observer_;
 };
 
 }  // namespace lamina

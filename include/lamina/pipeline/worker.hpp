@@ -9,6 +9,7 @@
 #include "lamina/comm/transport.hpp"
 #include "lamina/core/clock.hpp"
 #include "lamina/pipeline/schedule.hpp"
+#include "lamina/pipeline/snapshot_plane.hpp"
 #include "lamina/pipeline/stage.hpp"
 
 namespace lamina {
@@ -18,13 +19,14 @@ struct Account {
   double compute_s = 0;
   double wait_input_s = 0;  ///< for the loader or the stage before
   double wait_room_s = 0;   ///< for the stage after
+  double snapshot_s = 0;    ///< filling shadows, publishing parts, and waiting for versions
   double checkpoint_s = 0;
   double report_s = 0;  ///< in the sink: metrics, progress
   double idle_s = 0;    ///< after the stream's end, until everybody is done
   double total_s = 0;
 
   double accounted_s() const {
-    return compute_s + wait_input_s + wait_room_s + checkpoint_s + report_s + idle_s;
+    return compute_s + wait_input_s + wait_room_s + snapshot_s + checkpoint_s + report_s + idle_s;
   }
 };
 
@@ -45,7 +47,7 @@ class Worker {
  public:
   /// `lanes` as the transport opened them, numbered as in the schedule.
   Worker(std::vector<Action> round, std::vector<Stage> stages, Transport& transport,
-         std::vector<LaneSpec> lanes, WorkerHooks hooks, Seconds limit);
+         std::vector<LaneSpec> lanes, SnapshotPlane& snapshots, WorkerHooks hooks, Seconds limit);
   ~Worker();
 
   /// Runs until the stop mark has been dealt with.
@@ -60,6 +62,7 @@ class Worker {
   void feed();
   void receive(int lane);
   void compute(int stage);
+  void train(Stage& stage);
   void send(int lane);
   void finish();
 
@@ -67,6 +70,7 @@ class Worker {
   std::vector<Stage> stages_;
   Transport& transport_;
   std::vector<LaneSpec> lanes_;
+  SnapshotPlane& snapshots_;
   WorkerHooks hooks_;
   Seconds limit_;
   Account account_;

@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "lamina/core/config.hpp"
+#include "lamina/comm/snapshot.hpp"
 #include "lamina/pipeline/stage.hpp"
 
 namespace lamina {
@@ -18,6 +20,7 @@ struct ModuleFile {
   std::string sha256{};  ///< of the file
   std::int64_t num_bytes = 0;
   std::string params_sha256{};  ///< of the module's parameters and buffers, by name
+  std::vector<std::int64_t> versions{};  ///< of the stage's published parts that are in the files, ascending
 };
 
 /// What a checkpoint says of itself: DIR/step-00000030/manifest.json.
@@ -43,7 +46,9 @@ class CheckpointWriter {
 
   /// Any stage, when the mark passes it: writes one file a module. @return a note for finish().
   /// @throws Error{storage}
-  std::string save(const Stage& stage, const Packet& mark) const;
+  /// `versions`: of the stage's published parts, that a resumed run's readers still need.
+  std::string save(const Stage& stage, const Packet& mark,
+                   const std::vector<std::shared_ptr<const Snapshot>>& versions = {}) const;
 
   /// The last stage, when the mark has passed all: writes the manifest, renames, and deletes all but the
   /// newest.
@@ -65,9 +70,10 @@ void remove_partial_checkpoints(const std::filesystem::path& directory);
 /// @throws Error{checkpoint} if there is none, or it is not whole and unchanged.
 Manifest read_manifest(const std::filesystem::path& checkpoint);
 
-/// Fills a stage's parameters, buffers, heads and momentum. Nothing is changed unless the files of all its
-/// modules are whole. @throws Error{checkpoint} naming the file, what was expected and what was found.
-void load_stage(const std::filesystem::path& checkpoint, const Manifest& manifest, Stage& stage);
+/// Fills a stage's parameters, buffers, heads, EMAs and momentum. Nothing is changed unless the files of all its
+/// modules are whole. @return the saved versions of its published parts, the oldest of each first.
+/// @throws Error{checkpoint} naming the file, what was expected and what was found.
+std::vector<Snapshot> load_stage(const std::filesystem::path& checkpoint, const Manifest& manifest, Stage& stage);
 
 /// @throws Error{checkpoint} if `config` computes something else than the checkpoint's configuration: naming
 /// the keys. What may change on resume (max_steps, workers, transport, paths, ...) may differ.

@@ -22,7 +22,8 @@ enum class Display {
 ///
 /// metrics.jsonl has one line a training step,
 /// {"kind":"train","step":...,"epoch":...,"lr":...,"images_per_s":..., "rss_mib":of this process,"loss":[by
-/// module],"accuracy":[by module],"busy":[by stage]}, and one an evaluation,
+/// module],"accuracy":[by module],"busy":[by stage],"snapshot_age":[by stage],"snapshot_wait_s":[by stage]},
+/// with "loss_independent":[by module] where modules have two branches, and one an evaluation,
 /// {"kind":"eval",...}.
 class Reporter {
  public:

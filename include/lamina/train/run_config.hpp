@@ -10,6 +10,7 @@
 #include "lamina/nn/partition.hpp"
 #include "lamina/nn/sgd.hpp"
 #include "lamina/pipeline/pipeline_config.hpp"
+#include "lamina/pipeline/snapshot_policy.hpp"
 
 namespace lamina {
 
@@ -38,6 +39,7 @@ struct RunConfig {
   PartitionConfig partition{};
   MethodConfig method{};
   PipelineConfig pipeline{};
+  SnapshotsConfig snapshots{};
   DataConfig data{};
   TrainConfig train{};
   CheckpointConfig checkpoint{};

@@ -7,6 +7,7 @@
 #include "lamina/comm/transport.hpp"
 #include "lamina/data/open.hpp"
 #include "lamina/pipeline/schedule.hpp"
+#include "lamina/pipeline/snapshot_policy.hpp"
 #include "lamina/pipeline/stage.hpp"
 #include "lamina/pipeline/stage_cut.hpp"
 #include "lamina/train/run_config.hpp"
@@ -20,12 +21,18 @@ struct RunPlan {
   DataTraits data;
   Backbone backbone;
   std::vector<ModuleSpec> modules;
-  std::vector<std::vector<ModuleSpec>> stages;
+  std::vector<StageSpec> stages;
+  StageOptions stage_options;
+  SnapshotPolicy snapshots;
   std::vector<int> first_stage;  ///< of each worker, and the number of stages
   Schedule schedule;
   std::vector<LaneSpec> lanes;
   bool over_mpi = false;
 
+  /// The worker that owns a stage.
+  int worker_of(int stage) const;
+  /// The stage that publishes a part. @throws Error{contract} if none does.
+  const StageSpec& owner_of(const std::string& part) const;
   int num_workers() const { return static_cast<int>(first_stage.size()) - 1; }
   at::MemoryFormat format() const;
 };
@@ -34,8 +41,10 @@ struct RunPlan {
 /// unlike an explicit `workers`, ...
 RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch);
 
-/// The stages of a worker, with their tensors; nobody else's are made.
-std::vector<Stage> make_stages(const RunPlan& plan, int worker);
+/// The stages of a worker, with their tensors; nobody else's are made but shadows. `given` tensors take the
+/// place of first values.
+std::vector<Stage> make_stages(const RunPlan& plan, int worker, std::shared_ptr<const GivenTensors> given = nullptr,
+                               at::ScalarType dtype = at::kFloat);
 
 /// @throws Error{config} if a training batch of `samples` leaves a batch norm one value a channel, naming the
 /// head.

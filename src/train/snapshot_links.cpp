@@ -1,0 +1,80 @@
+#include "snapshot_links.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "lamina/core/digest.hpp"
+
+namespace lamina {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string random_token() {
+  std::random_device device;
+  std::string bytes;
+  for (int i = 0; i < 8; ++i) bytes += std::to_string(device()) + "/";
+  return sha256_hex(bytes);
+}
+
+}  // namespace
+
+SnapshotLinks::SnapshotLinks(const RunPlan& plan, Transport& transport, std::shared_ptr<SnapshotBoard> board,
+                             Seconds limit)
+    : plan_(plan), transport_(transport), board_(std::move(board)), limit_(limit) {
+  if (!plan.over_mpi) return;
+  for (const StageSpec& reader : plan.stages)
+    for (const std::string& part : reader.shadowed()) {
+      const int to = plan.worker_of(reader.index);
+      const bool mine = plan.worker_of(plan.owner_of(part).index) == transport.worker();
+      if (!mine || to == transport.worker()) continue;
+      std::vector<int>& known = readers_[part];
+      if (std::find(known.begin(), known.end(), to) == known.end()) known.push_back(to);
+    }
+}
+
+std::vector<ExchangePeer> SnapshotLinks::peers(const std::vector<Stage>& stages,
+                                               const std::vector<std::string>& addresses) const {
+  std::map<int, std::map<std::string, SnapshotShape>> receives;  // by worker and part; empty: only sends to it
+  for (const auto& [part, workers] : readers_)
+    for (const int worker : workers) receives[worker];
+  for (const Stage& stage : stages)
+    for (const auto& [part, tensors] : stage.shadows()) {
+      const int owner = plan_.worker_of(plan_.owner_of(part).index);
+      if (owner != transport_.worker()) receives[owner].emplace(part, snapshot_shape(part, tensors));
+    }
+  std::vector<ExchangePeer> peers;
+  for (const auto& [worker, shapes] : receives) {
+    ExchangePeer peer{.worker = worker, .address = addresses[worker], .receives = {}};
+    for (const auto& [part, shape] : shapes) peer.receives.push_back(shape);
+    peers.push_back(std::move(peer));
+  }
+  return peers;
+}
+
+void SnapshotLinks::connect(const std::vector<Stage>& stages) {
+  if (!plan_.over_mpi) return;
+  const std::string token = Json::parse(transport_.all_gather(Json(random_token()).dump(), limit_).front());
+  exchange_ = make_exchange({.worker = transport_.worker(),
+                             .token = token,
+                             .newest_wins = plan_.snapshots.newest_wins,
+                             .depth = plan_.snapshots.depth() + 1,
+                             .timeout = limit_},
+                            [this](std::shared_ptr<const Snapshot> snapshot) { board_->publish(std::move(snapshot)); },
+                            [this](const Error& error) { board_->close(error.what()); });
+  const std::vector<std::string> addresses = transport_.all_gather(exchange_->address(), limit_);
+  exchange_->connect(peers(stages, addresses), limit_);
+}
+
+void SnapshotLinks::send(const std::shared_ptr<const Snapshot>& snapshot) {
+  const auto readers = readers_.find(snapshot->part);
+  if (readers == readers_.end()) return;
+  for (const int worker : readers->second) exchange_->send(worker, snapshot);
+}
+
+void SnapshotLinks::finish() {
+  if (exchange_) exchange_->finish(limit_);
+}
+
+}  // namespace lamina

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lamina/comm/exchange.hpp"
+#include "lamina/comm/transport.hpp"
+#include "lamina/pipeline/snapshot_board.hpp"
+#include "lamina/train/run_plan.hpp"
+
+namespace lamina {
+
+/// The snapshot plane between processes: who reads which part of whom, as the plan says. Without readers in
+/// other processes there is no exchange at all.
+class SnapshotLinks {
+ public:
+  SnapshotLinks(const RunPlan& plan, Transport& transport, std::shared_ptr<SnapshotBoard> board, Seconds limit);
+
+  /// Collective: connects with all peers, with `stages` this worker's.
+  void connect(const std::vector<Stage>& stages);
+
+  /// Takes a snapshot to its readers in other processes; never waits.
+  void send(const std::shared_ptr<const Snapshot>& snapshot);
+
+  void finish();
+
+ private:
+  std::vector<ExchangePeer> peers(const std::vector<Stage>& stages, const std::vector<std::string>& addresses) const;
+
+  const RunPlan& plan_;
+  Transport& transport_;
+  std::shared_ptr<SnapshotBoard> board_;
+  Seconds limit_;
+  std::map<std::string, std::vector<int>> readers_;  // in other processes, by part that this worker owns
+  std::unique_ptr<Exchange> exchange_;
+};
+
+}  // namespace lamina
