@@ -18,11 +18,10 @@ void require_inside(const BatchRequest& request, const Dataset& part) {
 
 }  // namespace
 
-BatchMaker::BatchMaker(DataSource source, std::uint64_t seed, bool augment, at::MemoryFormat format)
+BatchMaker::BatchMaker(DataSource source, const LoaderOptions& options)
     : source_(std::move(source)),
-      seed_(seed),
-      format_(format),
-      training_(source_.train->shape(), source_.recipe, augment),
+      options_(options),
+      training_(source_.train->shape(), source_.recipe, options.augment),
       evaluation_(source_.test->shape(), source_.recipe, false) {}
 
 Batch BatchMaker::make(const BatchRequest& request, const std::vector<std::int64_t>* order) const {
@@ -31,11 +30,14 @@ Batch BatchMaker::make(const BatchRequest& request, const std::vector<std::int64
   require_inside(request, part);
   const ImageShape shape = part.shape();
   Batch batch;
-  batch.x_BCHW = at::empty({request.count, shape.channels, shape.height, shape.width},
-                           at::TensorOptions().dtype(at::kFloat).memory_format(format_));
+  const auto images = at::TensorOptions().memory_format(options_.format);
+  const std::vector<std::int64_t> sizes{request.count, shape.channels, shape.height, shape.width};
+  batch.x_BCHW = at::empty(sizes, images.dtype(at::kFloat));
+  if (options_.keep_image) batch.image_BCHW = at::empty(sizes, images.dtype(at::kByte));
   batch.y_B = at::empty({request.count}, at::kLong);
   const PlaneStrides strides{batch.x_BCHW.stride(1), batch.x_BCHW.stride(2), batch.x_BCHW.stride(3)};
   auto* const x = batch.x_BCHW.data_ptr<float>();
+  auto* const kept = options_.keep_image ? batch.image_BCHW.data_ptr<std::uint8_t>() : nullptr;
   auto* const y = batch.y_B.data_ptr<std::int64_t>();
 
   std::vector<std::uint8_t> image(static_cast<std::size_t>(shape.num_values()));
@@ -45,8 +47,10 @@ Batch BatchMaker::make(const BatchRequest& request, const std::vector<std::int64
     const std::int64_t index = request.training ? (*order)[static_cast<std::size_t>(position)] : position;
     part.read(index, image);
     augmenter.pad(image, padded);
-    at::Philox4_32 engine = random_stream(seed_, RandomUse::augmentation, request.epoch, position);
-    augmenter.write(padded, augmenter.draw(engine), strides, x + i * batch.x_BCHW.stride(0));
+    at::Philox4_32 engine = random_stream(options_.seed, RandomUse::augmentation, request.epoch, position);
+    const Crop crop = augmenter.draw(engine);
+    augmenter.write(padded, crop, strides, x + i * shape.num_values());
+    if (kept) augmenter.write(padded, crop, strides, kept + i * shape.num_values());
     y[i] = part.label(index);
   }
   return batch;

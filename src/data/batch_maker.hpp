@@ -13,7 +13,8 @@ namespace lamina {
 class BatchMaker {
  public:
   /// @throws Error{contract} unless the source's recipe fits its images.
-  BatchMaker(DataSource source, std::uint64_t seed, bool augment, at::MemoryFormat format);
+  /// Of the options, those about threads are not for it.
+  BatchMaker(DataSource source, const LoaderOptions& options);
 
   std::int64_t num_train() const { return source_.train->size(); }
 
@@ -23,8 +24,7 @@ class BatchMaker {
 
  private:
   DataSource source_;
-  std::uint64_t seed_;
-  at::MemoryFormat format_;
+  LoaderOptions options_;
   Augmenter training_;
   Augmenter evaluation_;
 };

@@ -23,6 +23,9 @@ struct BatchRequest {
 struct Batch {
   at::Tensor x_BCHW;  ///< float32, normalised, in the loader's memory format
   at::Tensor y_B;     ///< int64
+  /// uint8, the same crops and flips before they are normalised, what a decoder is to reproduce; undefined
+  /// unless LoaderOptions::keep_image.
+  at::Tensor image_BCHW{};
 };
 
 struct LoaderOptions {
@@ -30,6 +33,7 @@ struct LoaderOptions {
   int threads = 1;
   int ahead = 4;  ///< batches made ahead of take()
   bool augment = true;
+  bool keep_image = false;  ///< batches carry Batch::image_BCHW too
   at::MemoryFormat format = at::MemoryFormat::ChannelsLast;
 };
 
