@@ -2,6 +2,8 @@
 
 #include "data/cifar.hpp"
 #include "data/fashion_mnist.hpp"
+#include "data/stl10.hpp"
+#include "data/svhn.hpp"
 #include "data/synthetic.hpp"
 
 namespace lamina {
@@ -24,6 +26,15 @@ KnownPart cifar(std::vector<std::string> files, const CifarLayout& layout) {
 KnownPart fashion_mnist(const std::string& prefix) {
   return {{prefix + "-images-idx3-ubyte.gz", prefix + "-labels-idx1-ubyte.gz"},
           [](const Paths& paths) { return read_fashion_mnist(paths[0], paths[1]); }};
+}
+
+KnownPart stl10(const std::string& prefix) {
+  return {{prefix + "_X.bin", prefix + "_y.bin"},
+          [](const Paths& paths) { return read_stl10(paths[0], paths[1]); }};
+}
+
+KnownPart svhn(const std::string& file) {
+  return {{file}, [](const Paths& paths) { return read_svhn(paths[0]); }};
 }
 
 KnownPart synthetic(bool training, std::int64_t size) {
@@ -63,6 +74,22 @@ const std::vector<KnownData>& known_data() {
        .remedy = "install Debian's package dataset-fashion-mnist",
        .train = fashion_mnist("train"),
        .test = fashion_mnist("t10k")},
+      {.name = "stl10",
+       .traits = {{3, 96, 96}, 10},
+       .recipe = {Recipe::Pad::zero, 4, true, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}},
+       .folder = "stl10_binary",
+       .system_folder = "",
+       .remedy = "run launch/fetch_data stl10",
+       .train = stl10("train"),
+       .test = stl10("test")},
+      {.name = "svhn",
+       .traits = {{3, 32, 32}, 10},
+       .recipe = {Recipe::Pad::zero, 2, false, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}},
+       .folder = "svhn",
+       .system_folder = "",
+       .remedy = "run launch/fetch_data svhn",
+       .train = svhn("train_32x32.mat"),
+       .test = svhn("test_32x32.mat")},
       {.name = "synthetic",
        .traits = {{3, 32, 32}, 10},
        .recipe = {Recipe::Pad::reflect, 2, true, {0.435, 0.435, 0.435}, {0.18, 0.18, 0.18}},

@@ -77,6 +77,30 @@ TEST_P(RealData, TheRecipesMeanAndDeviationAreThoseOfTheTrainingImages) {
   }
 }
 
+TEST(RealStl10, HasTheBrightSkyAboveAndNotAtASide) {
+  std::string reason;
+  const std::optional<DataSource> source = open_if_present("stl10", reason);
+  if (!source) GTEST_SKIP() << reason;
+  constexpr std::size_t kSide = 96;
+  Bytes image(3 * kSide * kSide);
+  for (const auto& part : {source->train, source->test}) {
+    std::vector<std::int64_t> counts(10);
+    double above = 0, left = 0;
+    for (std::int64_t i = 0; i < part->size(); ++i) {
+      ++counts[static_cast<std::size_t>(part->label(i))];
+      part->read(i, image);
+      for (std::size_t k = 0; k < image.size(); ++k) {
+        above += k / kSide % kSide < kSide / 2 ? image[k] : -image[k];
+        left += k % kSide < kSide / 2 ? image[k] : -image[k];
+      }
+    }
+    EXPECT_THAT(counts, testing::Each(part->size() / 10));
+    const double half_the_values = static_cast<double>(part->size()) * static_cast<double>(image.size()) / 2;
+    EXPECT_GT(above / half_the_values, 8);
+    EXPECT_LT(std::abs(left) / half_the_values, 4);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Sets, RealData,
                          testing::Values(ImageSet{"cifar10", 50000, 10000},
                                          ImageSet{"cifar100", 50000, 10000},
