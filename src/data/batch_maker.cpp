@@ -5,6 +5,7 @@
 
 #include "data/random.hpp"
 #include "lamina/core/error.hpp"
+#include "lamina/core/log.hpp"
 
 namespace lamina {
 namespace {
@@ -23,6 +24,45 @@ BatchMaker::BatchMaker(DataSource source, const LoaderOptions& options)
       options_(options),
       training_(source_.train->shape(), source_.recipe, options.augment),
       evaluation_(source_.test->shape(), source_.recipe, false) {}
+
+std::int64_t BatchMaker::num_broken() const {
+  const std::lock_guard lock(broken_mutex_);
+  return static_cast<std::int64_t>(broken_.size());
+}
+
+bool BatchMaker::is_broken(bool training, std::int64_t index) const {
+  const std::lock_guard lock(broken_mutex_);
+  return broken_.contains({training, index});
+}
+
+void BatchMaker::note_broken(bool training, std::int64_t index, const Error& error) const {
+  const std::lock_guard lock(broken_mutex_);
+  if (broken_.emplace(training, index).second) log_warning(fmt::format("skipped {}", error.what()));
+}
+
+BatchMaker::Drawn BatchMaker::read(const BatchRequest& request, std::int64_t position, std::int64_t index,
+                                   std::span<std::uint8_t> image) const {
+  const Dataset& part = request.training ? *source_.train : *source_.test;
+  const bool random_part = request.training && options_.augment;
+  for (std::int64_t i = 0; i < part.size(); ++i, index = (index + 1) % part.size()) {
+    if (is_broken(request.training, index)) continue;
+    Drawn drawn{part.label(index),
+                random_stream(options_.seed, RandomUse::augmentation, request.epoch, position)};
+    try {
+      random_part ? part.read_random_part(index, drawn.engine, image) : part.read(index, image);
+      return drawn;
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::data) throw;
+      if (!source_.skip_broken) {
+        throw Error(ErrorKind::data, fmt::format("{}; data.broken: skip goes on without it", error.what()));
+      }
+      note_broken(request.training, index, error);
+    }
+  }
+  throw Error(ErrorKind::data,
+              fmt::format("expected an image that can be read in the {} part of {}, found {} broken ones",
+                          request.training ? "training" : "test", source_.name, part.size()));
+}
 
 Batch BatchMaker::make(const BatchRequest& request, const std::vector<std::int64_t>* order) const {
   const Dataset& part = request.training ? *source_.train : *source_.test;
@@ -45,13 +85,12 @@ Batch BatchMaker::make(const BatchRequest& request, const std::vector<std::int64
   for (std::int64_t i = 0; i < request.count; ++i) {
     const std::int64_t position = request.first + i;
     const std::int64_t index = request.training ? (*order)[static_cast<std::size_t>(position)] : position;
-    part.read(index, image);
+    Drawn drawn = read(request, position, index, image);
     augmenter.pad(image, padded);
-    at::Philox4_32 engine = random_stream(options_.seed, RandomUse::augmentation, request.epoch, position);
-    const Crop crop = augmenter.draw(engine);
+    const Crop crop = augmenter.draw(drawn.engine);
     augmenter.write(padded, crop, strides, x + i * shape.num_values());
     if (kept) augmenter.write(padded, crop, strides, kept + i * shape.num_values());
-    y[i] = part.label(index);
+    y[i] = drawn.label;
   }
   return batch;
 }

@@ -143,6 +143,10 @@ Loader::Loader(DataSource source, LoaderOptions options, std::function<std::opti
 
 Loader::~Loader() = default;
 
+std::int64_t Loader::num_broken() const {
+  return state_->maker.num_broken();
+}
+
 std::optional<Batch> Loader::take() {
   State& state = *state_;
   std::unique_lock lock(state.mutex);

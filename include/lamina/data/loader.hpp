@@ -42,6 +42,9 @@ struct LoaderOptions {
 /// Determinism  a batch depends on (seed, epoch, position) alone, not on threads or earlier batches.
 /// Threads      take() from one thread; the loader's own threads do the work, each on one core.
 /// Blocking     take() waits until its batch is ready. The destructor stops the threads.
+/// Broken       an image that cannot be read is an Error{data} naming it. With DataSource::skip_broken the
+/// next
+///              one of its part that can be read takes its place, label and all.
 /// Errors       an Error thrown while a batch is made is rethrown by the take() that would return it.
 class Loader {
  public:
@@ -52,6 +55,10 @@ class Loader {
 
   /// The next batch, or nothing when there are no more requests.
   std::optional<Batch> take();
+
+  /// Images that could not be read so far and were replaced (DataSource::skip_broken), each counted once. A
+  /// warning has named each.
+  std::int64_t num_broken() const;
 
  private:
   struct State;
