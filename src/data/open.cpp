@@ -35,8 +35,7 @@ const KnownData& find_known(const std::string& name) {
                           meant ? fmt::format("; did you mean '{}'?", *meant) : ""));
 }
 
-/// Folders that may hold the files, the first choice first. A whole path, or an explicit root, leaves no
-/// choice.
+/// Folders that may hold the files, the first choice first. A whole path or an explicit root is the only one.
 std::vector<fs::path> candidate_folders(const KnownData& known, const DataConfig& config) {
   const fs::path folder = config.folder.empty() ? known.folder : config.folder;
   if (folder.is_absolute()) return {folder};

@@ -42,9 +42,8 @@ struct LoaderOptions {
 /// Determinism  a batch depends on (seed, epoch, position) alone, not on threads or earlier batches.
 /// Threads      take() from one thread; the loader's own threads do the work, each on one core.
 /// Blocking     take() waits until its batch is ready. The destructor stops the threads.
-/// Broken       an image that cannot be read is an Error{data} naming it. With DataSource::skip_broken the
-/// next
-///              one of its part that can be read takes its place, label and all.
+/// Broken       an image that cannot be read is an Error{data} naming it. With DataSource::skip_broken
+///              the next one of its part that can be read takes its place, label and all.
 /// Errors       an Error thrown while a batch is made is rethrown by the take() that would return it.
 class Loader {
  public:
