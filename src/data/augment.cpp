@@ -83,19 +83,32 @@ void Augmenter::pad(std::span<const std::uint8_t> chw, std::span<std::uint8_t> p
   }
 }
 
-void Augmenter::write(std::span<const std::uint8_t> padded, const Crop& crop, PlaneStrides strides,
-                      float* out) const {
+template <class Value, class Convert>
+void Augmenter::copy(std::span<const std::uint8_t> padded, const Crop& crop, PlaneStrides strides, Value* out,
+                     Convert convert) const {
   const std::int64_t step = crop.flip ? -1 : 1;
   const std::int64_t first_column = crop.left + (crop.flip ? shape_.width - 1 : 0);
   for (std::int64_t c = 0; c < shape_.channels; ++c) {
-    const std::array<float, 256>& normalised = normalised_[static_cast<std::size_t>(c)];
+    const auto channel = convert(static_cast<std::size_t>(c));
     for (std::int64_t y = 0; y < shape_.height; ++y) {
       const std::uint8_t* from =
           padded.data() + (c * padded_.height + crop.top + y) * padded_.width + first_column;
-      float* to = out + c * strides.channel + y * strides.row;
-      for (std::int64_t x = 0; x < shape_.width; ++x) to[x * strides.column] = normalised[from[x * step]];
+      Value* to = out + c * strides.channel + y * strides.row;
+      for (std::int64_t x = 0; x < shape_.width; ++x) to[x * strides.column] = channel(from[x * step]);
     }
   }
+}
+
+void Augmenter::write(std::span<const std::uint8_t> padded, const Crop& crop, PlaneStrides strides,
+                      float* out) const {
+  copy(padded, crop, strides, out, [&](std::size_t c) {
+    return [table = normalised_[c].data()](std::uint8_t value) { return table[value]; };
+  });
+}
+
+void Augmenter::write(std::span<const std::uint8_t> padded, const Crop& crop, PlaneStrides strides,
+                      std::uint8_t* out) const {
+  copy(padded, crop, strides, out, [](std::size_t) { return [](std::uint8_t value) { return value; }; });
 }
 
 }  // namespace lamina

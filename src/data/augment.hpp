@@ -18,7 +18,7 @@ struct Crop {
   bool flip = false;
 };
 
-/// Where the values of one output image go: distances in floats between neighbours of each dimension.
+/// Where the values of one output image go: distances in values between neighbours of each dimension.
 struct PlaneStrides {
   std::int64_t channel = 0;
   std::int64_t row = 0;
@@ -45,8 +45,16 @@ class Augmenter {
 
   /// Writes the crop, normalised.
   void write(std::span<const std::uint8_t> padded, const Crop& crop, PlaneStrides strides, float* out) const;
+  /// Writes the crop as it is.
+  void write(std::span<const std::uint8_t> padded, const Crop& crop, PlaneStrides strides,
+             std::uint8_t* out) const;
 
  private:
+  /// Writes the crop; `convert(channel)` makes the function that every value of the channel goes through.
+  template <class Value, class Convert>
+  void copy(std::span<const std::uint8_t> padded, const Crop& crop, PlaneStrides strides, Value* out,
+            Convert convert) const;
+
   ImageShape shape_;
   ImageShape padded_;
   Recipe::Pad pad_;

@@ -1,18 +1,16 @@
 #include "data/fashion_mnist.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "data/idx.hpp"
-#include "lamina/core/error.hpp"
+#include "data/labels.hpp"
 
 namespace lamina {
 namespace {
 
 constexpr std::int64_t kSide = 28;
 constexpr std::int64_t kMargin = 2;
-constexpr std::int64_t kNumClasses = 10;
+constexpr int kNumClasses = 10;
 constexpr ImageShape kShape{3, kSide + 2 * kMargin, kSide + 2 * kMargin};
 
 /// Keeps the grey images and widens them when read: a quarter of the memory.
@@ -48,19 +46,9 @@ class FashionMnist : public Dataset {
 std::shared_ptr<const Dataset> read_fashion_mnist(const std::filesystem::path& images,
                                                   const std::filesystem::path& labels) {
   IdxArray labels_read = read_idx(labels, {});
-  const auto wrong =
-      std::ranges::find_if(labels_read.values, [](std::uint8_t label) { return label >= kNumClasses; });
-  if (wrong != labels_read.values.end()) {
-    throw Error(ErrorKind::data,
-                fmt::format("{}: record {}: expected a label in 0..{}, found {}", labels.string(),
-                            wrong - labels_read.values.begin(), kNumClasses - 1, *wrong));
-  }
+  require_labels(labels_read.values, 0, kNumClasses - 1, labels);
   IdxArray images_read = read_idx(images, {kSide, kSide});
-  if (labels_read.count != images_read.count) {
-    throw Error(ErrorKind::data,
-                fmt::format("{}: expected {} labels, one for each image of {}, found {}", labels.string(),
-                            images_read.count, images.string(), labels_read.count));
-  }
+  require_one_label_an_image(labels_read.count, labels, images_read.count, images);
   return std::make_shared<FashionMnist>(std::move(images_read.values), std::move(labels_read.values));
 }
 

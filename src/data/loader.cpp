@@ -55,9 +55,7 @@ struct Job {
 struct Loader::State {
   State(DataSource source, const LoaderOptions& options_given,
         std::function<std::optional<BatchRequest>()> next_given)
-      : options(options_given),
-        next(std::move(next_given)),
-        maker(std::move(source), options.seed, options.augment, options.format) {}
+      : options(options_given), next(std::move(next_given)), maker(std::move(source), options) {}
 
   ~State() {
     {
@@ -144,6 +142,10 @@ Loader::Loader(DataSource source, LoaderOptions options, std::function<std::opti
 }
 
 Loader::~Loader() = default;
+
+std::int64_t Loader::num_broken() const {
+  return state_->maker.num_broken();
+}
 
 std::optional<Batch> Loader::take() {
   State& state = *state_;

@@ -9,6 +9,7 @@
 #include <numeric>
 #include <system_error>
 
+#include "data/image_folder.hpp"
 #include "data/known_data.hpp"
 #include "data/random.hpp"
 #include "data/subset_dataset.hpp"
@@ -34,27 +35,30 @@ const KnownData& find_known(const std::string& name) {
                           meant ? fmt::format("; did you mean '{}'?", *meant) : ""));
 }
 
-/// Folders that may hold the files, the first choice first. An explicit root is the only one.
-std::vector<fs::path> candidate_folders(const KnownData& known, const std::string& root) {
-  if (!root.empty()) return {fs::path(root) / known.folder};
+/// Folders that may hold the files, the first choice first. A whole path or an explicit root is the only one.
+std::vector<fs::path> candidate_folders(const KnownData& known, const DataConfig& config) {
+  const fs::path folder = config.folder.empty() ? known.folder : config.folder;
+  if (folder.is_absolute()) return {folder};
+  if (!config.root.empty()) return {config.root / folder};
   std::vector<fs::path> folders;
-  if (const char* data = std::getenv("LAMINA_DATA"); data && *data)
-    folders.push_back(fs::path(data) / known.folder);
+  if (const char* data = std::getenv("LAMINA_DATA"); data && *data) folders.push_back(data / folder);
   if (const char* home = std::getenv("HOME"); home && *home) {
-    folders.push_back(fs::path(home) / ".cache/lamina/data" / known.folder);
+    folders.push_back(fs::path(home) / ".cache/lamina/data" / folder);
   }
-  if (!known.system_folder.empty()) folders.emplace_back(known.system_folder);
+  if (config.folder.empty() && !known.system_folder.empty()) folders.emplace_back(known.system_folder);
   return folders;
 }
 
 /// The first folder that holds all the files.
-fs::path find_folder(const KnownData& known, const std::vector<std::string>& files, const std::string& root) {
+fs::path find_folder(const KnownData& known, const std::vector<std::string>& files,
+                     const DataConfig& config) {
+  if (files.empty()) return {};
   const auto is_absent = [](const fs::path& path) {
     std::error_code unreadable_counts_as_absent;
-    return !fs::is_regular_file(path, unreadable_counts_as_absent);
+    return !fs::exists(path, unreadable_counts_as_absent);
   };
   std::vector<std::string> missing;
-  for (const fs::path& folder : candidate_folders(known, root)) {
+  for (const fs::path& folder : candidate_folders(known, config)) {
     const auto absent =
         std::ranges::find_if(files, [&](const auto& file) { return is_absent(folder / file); });
     if (absent == files.end()) return folder;
@@ -64,12 +68,6 @@ fs::path find_folder(const KnownData& known, const std::vector<std::string>& fil
     missing.emplace_back("folder to look in (data.root, $LAMINA_DATA and $HOME are empty)");
   throw Error(ErrorKind::data, fmt::format("data set {}: expected its files, found no {}; {}", known.name,
                                            fmt::join(missing, " and no "), known.remedy));
-}
-
-std::shared_ptr<const Dataset> read_part(const KnownPart& part, const fs::path& folder) {
-  std::vector<fs::path> paths;
-  for (const std::string& file : part.files) paths.push_back(folder / file);
-  return part.read(paths);
 }
 
 /// Moves `count` images out of the training part into the test part. The choice is the same in every run, and
@@ -90,6 +88,12 @@ void hold_out(DataSource& source, std::int64_t count) {
   source.train = std::make_shared<SubsetDataset>(source.train, std::move(kept));
 }
 
+void require_classes(const DataConfig& config, const Dataset& train) {
+  if (config.classes == 0 || config.classes == train.num_classes()) return;
+  throw Error(ErrorKind::config, fmt::format("data.classes: expected the {} that {} has, found {}",
+                                             train.num_classes(), config.name, config.classes));
+}
+
 void limit(std::shared_ptr<const Dataset>& part, std::int64_t count, std::string_view key) {
   if (count == 0) return;
   if (count > part->size()) {
@@ -106,6 +110,9 @@ void limit(std::shared_ptr<const Dataset>& part, std::int64_t count, std::string
 void DataConfig::visit(FieldVisitor& v) {
   v.field("name", &name, "data set", one_of(known_names()));
   v.field("root", &root, "folder that holds data sets; empty: $LAMINA_DATA, then ~/.cache/lamina/data");
+  v.field("folder", &folder, "folder of the data set below the root, or a whole path; empty: its usual name");
+  v.field("classes", &classes, "classes of an image folder; 0: as many as it has", at_least(0));
+  v.field("image", &image, "side of the square that images of an image folder become", between(8, 4096));
   v.field("validation", &validation, "training images held out in place of the test set; 0: use the test set",
           at_least(0));
   v.field("train_limit", &train_limit, "only the first so many training images; 0: all", at_least(0));
@@ -113,23 +120,35 @@ void DataConfig::visit(FieldVisitor& v) {
   v.field("loader_threads", &loader_threads, "threads that make batches ahead of the training",
           between(1, 256));
   v.field("augment", &augment, "random crops and flips of training images");
+  v.field("broken", &broken,
+          "what an image that cannot be read does: end the run, or be replaced by the next",
+          one_of({"fatal", "skip"}));
 }
 
 DataTraits data_traits(const DataConfig& config) {
-  return find_known(config.name).traits;
+  const KnownData& known = find_known(config.name);
+  if (known.traits) return *known.traits;
+  DataTraits traits{{3, config.image, config.image}, config.classes};
+  if (traits.num_classes == 0) {
+    const fs::path folder = find_folder(known, known.train.files, config);
+    traits.num_classes = static_cast<std::int64_t>(class_names(folder / known.train.files[0]).size());
+  }
+  return traits;
 }
 
 DataSource open_data(const DataConfig& config) {
   const KnownData& known = find_known(config.name);
   std::vector<std::string> files = known.train.files;
   if (config.validation == 0) files.insert(files.end(), known.test.files.begin(), known.test.files.end());
-  const fs::path folder = files.empty() ? fs::path() : find_folder(known, files, config.root);
+  const fs::path folder = find_folder(known, files, config);
 
-  DataSource source{known.name, read_part(known.train, folder), nullptr, known.recipe};
+  DataSource source{known.name, known.train.read(folder, config), nullptr, known.recipe,
+                    config.broken == "skip"};
+  require_classes(config, *source.train);
   if (config.validation > 0) {
     hold_out(source, config.validation);
   } else {
-    source.test = read_part(known.test, folder);
+    source.test = known.test.read(folder, config);
   }
   limit(source.train, config.train_limit, "data.train_limit");
   limit(source.test, config.test_limit, "data.test_limit");

@@ -19,6 +19,10 @@ class SubsetDataset : public Dataset {
   std::int64_t num_classes() const override { return whole_->num_classes(); }
   std::int64_t label(std::int64_t index) const override { return whole_->label(at(index)); }
   void read(std::int64_t index, std::span<std::uint8_t> chw) const override { whole_->read(at(index), chw); }
+  void read_random_part(std::int64_t index, at::Philox4_32& engine,
+                        std::span<std::uint8_t> chw) const override {
+    whole_->read_random_part(at(index), engine, chw);
+  }
 
  private:
   std::int64_t at(std::int64_t index) const { return indices_[static_cast<std::size_t>(index)]; }

@@ -66,7 +66,7 @@ TEST(DataTraits, AnUnknownNameIsAnsweredWithTheNearest) {
 }
 
 TEST(DataConfig, EveryFieldSurvivesItsYaml) {
-  DataConfig config{"synthetic", "/data", 10, 20, 30, 4, false};
+  DataConfig config{"synthetic", "/data", "mine", 7, 96, 10, 20, 30, 4, false, "skip"};
   DataConfig copy;
   Problems problems;
   ConfigText::from_text(to_yaml(list_fields(config)), "text").fill(copy, problems);
@@ -77,10 +77,12 @@ TEST(DataConfig, EveryFieldSurvivesItsYaml) {
 TEST(DataConfig, RejectsAnUnknownNameAndNegativeCounts) {
   DataConfig config;
   Problems problems;
-  ConfigText::from_text("{name: mnist, validation: -1, train_limit: -1, test_limit: -1, loader_threads: 0}",
-                        "text")
+  ConfigText::from_text(
+      "{name: mnist, validation: -1, train_limit: -1, test_limit: -1, loader_threads: 0, classes: -1, "
+      "image: 0, broken: ignore}",
+      "text")
       .fill(config, problems);
-  EXPECT_EQ(problems.entries().size(), 5U);
+  EXPECT_EQ(problems.entries().size(), 8U);
 }
 
 TEST(OpenData, AnExplicitRootMustHoldTheFiles) {

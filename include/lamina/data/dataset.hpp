@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ATen/core/PhiloxRNGEngine.h>
+
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -12,7 +14,7 @@ namespace lamina {
 
 using ImageShape = FeatureShape;
 
-/// Labelled 8-bit images, all of one shape.
+/// Labelled 8-bit images. Whatever their size in store, all are read in one shape.
 ///
 /// Threads  const members may be called from any thread at once.
 class Dataset {
@@ -24,7 +26,13 @@ class Dataset {
   /// In 0..num_classes()-1.
   virtual std::int64_t label(std::int64_t index) const = 0;
   /// Writes image `index` to `chw`, which has shape().num_values() bytes, channel by channel.
+  /// @throws Error{data} naming the file, where it is only now that one is read and it is broken.
   virtual void read(std::int64_t index, std::span<std::uint8_t> chw) const = 0;
+  /// The same for training with augmentation: of images stored in other sizes a part that the engine chooses,
+  /// with up to 64 of its numbers.
+  virtual void read_random_part(std::int64_t index, at::Philox4_32&, std::span<std::uint8_t> chw) const {
+    read(index, chw);
+  }
 };
 
 /// How images become a network's input: the augmentation of METHOD.md section 6 as data.
@@ -43,6 +51,7 @@ struct DataSource {
   std::shared_ptr<const Dataset> train;
   std::shared_ptr<const Dataset> test;
   Recipe recipe;
+  bool skip_broken = false;  ///< an image that cannot be read is replaced by the next one that can
 };
 
 }  // namespace lamina

@@ -23,6 +23,9 @@ struct BatchRequest {
 struct Batch {
   at::Tensor x_BCHW;  ///< float32, normalised, in the loader's memory format
   at::Tensor y_B;     ///< int64
+  /// uint8, the same crops and flips before they are normalised, what a decoder is to reproduce; undefined
+  /// unless LoaderOptions::keep_image.
+  at::Tensor image_BCHW{};
 };
 
 struct LoaderOptions {
@@ -30,6 +33,7 @@ struct LoaderOptions {
   int threads = 1;
   int ahead = 4;  ///< batches made ahead of take()
   bool augment = true;
+  bool keep_image = false;  ///< batches carry Batch::image_BCHW too
   at::MemoryFormat format = at::MemoryFormat::ChannelsLast;
 };
 
@@ -38,6 +42,8 @@ struct LoaderOptions {
 /// Determinism  a batch depends on (seed, epoch, position) alone, not on threads or earlier batches.
 /// Threads      take() from one thread; the loader's own threads do the work, each on one core.
 /// Blocking     take() waits until its batch is ready. The destructor stops the threads.
+/// Broken       an image that cannot be read is an Error{data} naming it. With DataSource::skip_broken
+///              the next one of its part that can be read takes its place, label and all.
 /// Errors       an Error thrown while a batch is made is rethrown by the take() that would return it.
 class Loader {
  public:
@@ -48,6 +54,10 @@ class Loader {
 
   /// The next batch, or nothing when there are no more requests.
   std::optional<Batch> take();
+
+  /// Images that could not be read so far and were replaced (DataSource::skip_broken), each counted once. A
+  /// warning has named each.
+  std::int64_t num_broken() const;
 
  private:
   struct State;

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace lamina {
+
+/// A MATLAB array of bytes: its first index counts fastest.
+struct MatArray {
+  std::vector<std::int64_t> dims;
+  std::vector<std::uint8_t> values;
+};
+
+/// A MATLAB 5 file, read with matio.
+///
+/// Errors  every member throws Error{data} that begins with the path.
+class MatFile {
+ public:
+  static constexpr std::int64_t kAnySize = -1;
+
+  explicit MatFile(std::filesystem::path path);
+
+  /// The variable, which has to be of class uint8 and of these dimensions, where kAnySize stands for any but
+  /// 0.
+  MatArray read(const std::string& name, const std::vector<std::int64_t>& dims);
+
+ private:
+  std::filesystem::path path_;
+  std::unique_ptr<void, void (*)(void*)> handle_;
+};
+
+}  // namespace lamina
