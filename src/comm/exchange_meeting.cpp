@@ -89,16 +89,21 @@ void ExchangeMeeting::stop() {
 }
 
 asio::awaitable<void> ExchangeMeeting::accept_all() {
+  asio::steady_timer pause(io_);
   while (acceptor_.is_open()) {
-    boost::system::error_code failed;
-    tcp::socket socket = co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, failed));
-    if (failed && acceptor_.is_open()) {
-      // Out of descriptors, most likely, which trying again at once would not mend.
-      asio::steady_timer pause(io_, std::chrono::milliseconds(100));
+    boost::system::error_code failed = asio::error::try_again;
+    if (strangers_.size() < most_strangers + links_.size()) {
+      tcp::socket socket = co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, failed));
+      if (is_settled_) co_return;
+      if (!failed) {
+        const auto caller = *strangers_.insert(std::make_shared<Stranger>(std::move(socket))).first;
+        asio::co_spawn(io_, answer(caller), asio::detached);
+      }
+    }
+    if (failed) {
+      // A crowd, or no descriptors left: the system keeps callers waiting while strangers time out.
+      pause.expires_after(std::chrono::milliseconds(20));
       co_await pause.async_wait(asio::use_awaitable);
-    } else if (!failed && !is_settled_ && strangers_.size() < most_strangers + links_.size()) {
-      const auto caller = *strangers_.insert(std::make_shared<Stranger>(std::move(socket))).first;
-      asio::co_spawn(io_, answer(caller), asio::detached);
     }
   }
 }
@@ -116,7 +121,7 @@ asio::awaitable<void> ExchangeMeeting::answer(StrangerPtr caller) {
     co_await asio::async_read(caller->socket, asio::buffer(&hello, sizeof(hello)), asio::use_awaitable);
     admit(*caller, hello);
   } catch (const std::exception& error) {
-    objection = words_of(error);
+    objection = caller->socket.is_open() ? words_of(error) : "it did not say who it is in time";
   }
   caller->limit.cancel();
   strangers_.erase(caller);

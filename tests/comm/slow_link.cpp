@@ -97,7 +97,7 @@ struct SlowLink::State {
     std::array<char, 16 * 1024> chunk{};
     asio::steady_timer pace(io, Clock::now());
     boost::system::error_code failed;
-    const auto token = asio::redirect_error(asio::use_awaitable, failed);
+    auto token = asio::redirect_error(asio::use_awaitable, failed);
     while (true) {
       const std::size_t bytes = co_await from.async_read_some(asio::buffer(chunk), token);
       if (failed) break;

@@ -16,7 +16,7 @@ namespace lamina {
 struct ExchangeOptions {
   int worker = 0;
   /// A secret of the run, the same for all its workers: at least 16 random bytes in hexadecimal.
-  std::string token;
+  std::string token{};
   /// Of each part at most one snapshot waits to be sent to a worker, and a newer one replaces it. Otherwise
   /// nothing is dropped.
   bool newest_wins = false;
@@ -26,7 +26,7 @@ struct ExchangeOptions {
   Seconds timeout{60};
   /// Where to listen, a name or an address. Empty: what this host's name resolves to, or its first network
   /// interface where that is only a loopback address. "127.0.0.1" where all workers share this host.
-  std::string host;
+  std::string host{};
 };
 
 /// A worker that snapshots are exchanged with.

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <string>
+
+#include "comm/asio.hpp"
+#include "comm/exchange_frame.hpp"
+#include "comm/exchange_peers.hpp"
+#include "comm/host_address.hpp"
+
+namespace lamina {
+
+inline std::string bytes_of(const Hello& hello) {
+  return {reinterpret_cast<const char*>(&hello), sizeof(hello)};
+}
+
+inline std::string bytes_of(const FrameHead& head) {
+  return {reinterpret_cast<const char*>(&head), sizeof(head)};
+}
+
+/// A whole frame as it goes over the wire.
+inline std::string bytes_of(const Frame& frame) {
+  std::string bytes = bytes_of(frame.head) + frame.text;
+  for (const at::Tensor& tensor : frame.snapshot->tensors) {
+    bytes.append(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes());
+  }
+  return bytes;
+}
+
+/// A plain socket that says whatever a test wants said to an exchange.
+class RawPeer {
+ public:
+  explicit RawPeer(const std::string& address) { socket_.connect(endpoint_of(address)); }
+
+  /// Whoever listens may have hung up already, which is no failure of the test.
+  void say(const std::string& bytes) {
+    boost::system::error_code hung_up;
+    asio::write(socket_, asio::buffer(bytes), hung_up);
+  }
+
+  /// Everything that is said until the other side hangs up, or at most so many bytes.
+  std::string hear(std::size_t at_most = 1 << 20) {
+    std::string heard(at_most, '\0');
+    boost::system::error_code hung_up;
+    heard.resize(asio::read(socket_, asio::buffer(heard), hung_up));
+    return heard;
+  }
+
+  void hang_up() { socket_.close(); }
+
+ private:
+  asio::io_context io_;
+  tcp::socket socket_{io_};
+};
+
+/// Worker 0 with a plain socket as its peer, worker 1.
+struct RawPair {
+  explicit RawPair(const std::vector<SnapshotShape>& shapes) : reader(0), owner(reader.exchange->address()) {
+    auto reading = connecting(reader, {{.worker = 1, .address = "127.0.0.1:1", .receives = shapes}});
+    owner.say(bytes_of(make_hello(1, 0, kToken)));
+    reading.get();
+    owner.hear(sizeof(Hello));
+  }
+  TestPeer reader;
+  RawPeer owner;
+};
+
+}  // namespace lamina
