@@ -178,6 +178,23 @@ TEST(ImagenetBackbone, AVggsClassifierIsTorchvisionsWhereItsFeaturesFillIt) {
   EXPECT_EQ(weights(32), (Listing{{"classifier", {10, 512}}}));
 }
 
+// EMAs are looked up by the block's name, files by the tensors' names.
+TEST(ImagenetBackbone, AVggsLeapsHaveEmasAndTensorsOfTheirOwn) {
+  const Backbone net = backbone_of("vgg13_bn");
+  std::vector<std::string> blocks, names;
+  for (const ModuleSpec& spec : make_modules(net, {net.index_of({3, 1}), net.index_of({4, 1})},
+                                             {.head = "linear", .use_mlaan = true})) {
+    const Module module(spec, Initializer(1));
+    for (const Module::Ema& ema : module.emas()) blocks.push_back(ema.block);
+    for (const NamedTensor& entry : module.tensors()) names.push_back(entry.name);
+  }
+  EXPECT_THAT(blocks, testing::ElementsAre("features.21", "features.28"));
+  EXPECT_THAT(names, testing::IsSupersetOf({"ema.features.21.weight", "ema.features.22.bias",
+                                            "ema.features.28.weight", "lam.0.aug.0.21.weight"}));
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(std::adjacent_find(names.begin(), names.end()), names.end());
+}
+
 // What the layers of a block compute, written out with ATen's functions.
 struct Reference {
   std::map<std::string, at::Tensor> tensors;

@@ -60,7 +60,7 @@ struct ModelConfig {
 /// A network of METHOD section 2 for images of `image` shape:
 ///
 /// * torchvision's names mean torchvision's networks for ImageNet: resnet34, resnet50, resnet101, resnet152,
-///   resnext101_32x8d, vgg13_bn, vgg19_bn. They take images of any size.
+///   resnext101_32x8d, vgg13_bn, vgg19_bn. Images may be of other sizes (a VGG needs 32x32).
 /// * "cifar-resnetN" with N = 6n+2 is a CIFAR ResNet, and so is "resnetN" unless torchvision has one of that
 ///   name (resnet50 and resnet152). Backbone::name is the shorter of the two names.
 ///
