@@ -5,6 +5,7 @@
 namespace lamina {
 
 std::string prefix_of(const BlockSpec& spec) {
+  if (!spec.prefix.empty()) return spec.prefix;
   return spec.name.empty() ? "" : spec.name + ".";
 }
 

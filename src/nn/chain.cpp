@@ -27,10 +27,13 @@ struct LayerBuilder {
   }
 
   Forward operator()(const Conv& conv) const {
-    const at::Tensor weight =
-        enter(".weight", init.conv_weight(named(".weight"), conv.out_channels, in.channels, conv.kernel));
-    return [weight, conv](const at::Tensor& x, Mode) {
-      return at::conv2d(x, weight, {}, {conv.stride, conv.stride}, {conv.padding, conv.padding});
+    const at::Tensor weight = enter(".weight", init.conv_weight(named(".weight"), conv.out_channels,
+                                                                in.channels / conv.groups, conv.kernel));
+    at::Tensor bias;
+    if (conv.bias) bias = enter(".bias", init.constant(named(".bias"), {conv.out_channels}, 0.0));
+    return [weight, bias, conv](const at::Tensor& x, Mode) {
+      return at::conv2d(x, weight, bias, {conv.stride, conv.stride}, {conv.padding, conv.padding}, {1, 1},
+                        conv.groups);
     };
   }
 
@@ -70,6 +73,13 @@ struct LayerBuilder {
 
   Forward operator()(const AdaptiveAvgPool& pool) const {
     return [pool](const at::Tensor& x, Mode) { return at::adaptive_avg_pool2d(x, {pool.side, pool.side}); };
+  }
+
+  Forward operator()(const MaxPool& pool) const {
+    return [pool](const at::Tensor& x, Mode) {
+      return at::max_pool2d(x, {pool.kernel, pool.kernel}, {pool.stride, pool.stride},
+                            {pool.padding, pool.padding});
+    };
   }
 
   Forward operator()(const Flatten&) const {

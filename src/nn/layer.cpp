@@ -2,23 +2,38 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "lamina/core/error.hpp"
 
 namespace lamina {
 namespace {
 
+// What a square window that slides over a feature map leaves of it: of a Conv or a MaxPool.
+template <class Window>
+FeatureShape slid(const Window& window, const char* name, const FeatureShape& in, std::int64_t channels) {
+  const auto side = [&](std::int64_t n) {
+    return (n + 2 * window.padding - window.kernel) / window.stride + 1;
+  };
+  if (std::min(in.height, in.width) + 2 * window.padding < window.kernel)
+    throw Error(ErrorKind::config,
+                fmt::format("a {0}x{0} {1} needs a feature map at least that large, found {2}x{3}",
+                            window.kernel, name, in.height, in.width));
+  return {channels, side(in.height), side(in.width)};
+}
+
 struct Costing {
   FeatureShape in;
 
   LayerCost operator()(const Conv& conv) const {
-    const auto side = [&](std::int64_t n) { return (n + 2 * conv.padding - conv.kernel) / conv.stride + 1; };
-    if (in.height + 2 * conv.padding < conv.kernel || in.width + 2 * conv.padding < conv.kernel)
-      throw Error(ErrorKind::config,
-                  fmt::format("a {0}x{0} convolution needs a feature map at least that large, found {1}x{2}",
-                              conv.kernel, in.height, in.width));
-    const FeatureShape out{conv.out_channels, side(in.height), side(in.width)};
-    const std::int64_t weights = conv.out_channels * in.channels * conv.kernel * conv.kernel;
-    return {out, weights, weights * out.height * out.width};
+    if (in.channels % conv.groups != 0 || conv.out_channels % conv.groups != 0)
+      throw Error(
+          ErrorKind::config,
+          fmt::format("a convolution of {} groups needs channels in multiples of that, found {} to {}",
+                      conv.groups, in.channels, conv.out_channels));
+    const FeatureShape out = slid(conv, "convolution", in, conv.out_channels);
+    const std::int64_t weights = conv.out_channels * (in.channels / conv.groups) * conv.kernel * conv.kernel;
+    return {out, weights + (conv.bias ? conv.out_channels : 0), weights * out.height * out.width};
   }
   LayerCost operator()(const BatchNorm&) const { return {in, 2 * in.channels, 0}; }
   LayerCost operator()(const Relu&) const { return {in}; }
@@ -27,6 +42,7 @@ struct Costing {
     return {{linear.out_features}, weights + linear.out_features, weights};
   }
   LayerCost operator()(const AdaptiveAvgPool& pool) const { return {{in.channels, pool.side, pool.side}}; }
+  LayerCost operator()(const MaxPool& pool) const { return {slid(pool, "pooling window", in, in.channels)}; }
   LayerCost operator()(const Flatten&) const { return {{in.num_values()}}; }
 };
 

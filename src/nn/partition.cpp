@@ -1,7 +1,6 @@
 #include "lamina/nn/partition.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <limits>
 #include <numeric>
@@ -25,16 +24,11 @@ std::vector<double> block_costs(const Backbone& backbone, const std::string& bal
 std::vector<std::int64_t> explicit_ends(const Backbone& backbone, const PartitionConfig& config) {
   std::vector<std::int64_t> ends;
   for (const std::vector<std::int64_t>& pair : config.ends) {
-    if (pair.size() != 2)
-      throw Error(
-          ErrorKind::config,
-          fmt::format("partition.ends: expected blocks as [stage,block], found [{}]", fmt::join(pair, ",")));
-    const BlockId id{pair[0], pair[1]};
-    const std::int64_t end = backbone.index_of(id);
+    const std::int64_t end = backbone.index_of(pair, "partition.ends");
     if (!ends.empty() && end <= ends.back())
       throw Error(ErrorKind::config,
-                  fmt::format("partition.ends: expected ascending blocks, found {} after {}", text(id),
-                              text(backbone.blocks[ends.back()].id)));
+                  fmt::format("partition.ends: expected ascending blocks, found {} after {}",
+                              text(backbone.blocks[end].id), text(backbone.blocks[ends.back()].id)));
     ends.push_back(end);
   }
   if (!ends.empty() && ends.back() == static_cast<std::int64_t>(backbone.blocks.size()) - 1)
@@ -90,7 +84,7 @@ void PartitionConfig::visit(FieldVisitor& v) {
 std::vector<std::int64_t> cut_into_modules(const Backbone& backbone, const PartitionConfig& config) {
   if (!config.ends.empty()) return explicit_ends(backbone, config);
   const auto num_blocks = static_cast<std::int64_t>(backbone.blocks.size());
-  const std::int64_t modules = config.modules.value_or(num_blocks - 1);
+  const std::int64_t modules = config.modules.value_or(backbone.num_blocks_behind_stem());
   if (modules > num_blocks)
     throw Error(ErrorKind::config,
                 fmt::format("partition.modules: {} has {} blocks, so at most {} modules; found {}",

@@ -4,6 +4,7 @@
 
 #include "lamina/core/error.hpp"
 #include "lamina/nn/block.hpp"
+#include "lamina/nn/framework.hpp"
 #include "lamina/nn/module.hpp"
 #include "nn/examples.hpp"
 
@@ -140,9 +141,9 @@ TEST(Backbone, BlocksAreFoundByTheirStageAndNumber) {
     }
 }
 
-TEST(Backbone, NamesThatAreNoResnetAreRefused) {
-  for (const char* name :
-       {"", "resnet", "resnet33", "resnet2", "resnet-32", "resnet32x", "resnet 32", "vgg13"})
+TEST(Backbone, NamesThatAreNoNetworkAreRefused) {
+  for (const char* name : {"", "resnet", "resnet33", "resnet2", "resnet-32", "resnet032", "resnet32x",
+                           "resnet 32", "cifar-resnet101", "cifar-vgg13_bn", "vgg13", "32"})
     try {
       backbone_of(name);
       ADD_FAILURE() << name;
@@ -153,6 +154,34 @@ TEST(Backbone, NamesThatAreNoResnetAreRefused) {
     }
 }
 
+TEST(Backbone, AMisspeltNameIsAnsweredWithTheOneThatIsMeant) {
+  for (const auto& [misspelt, meant] :
+       {std::pair{"resnet032", "resnet32"}, std::pair{"resnext101_32x4d", "resnext101_32x8d"},
+        std::pair{"vgg19-bn", "vgg19_bn"}, std::pair{"cifar_resnet32", "cifar-resnet32"}})
+    try {
+      backbone_of(misspelt);
+      ADD_FAILURE() << misspelt;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr(std::string("did you mean \"") + meant + "\"?"));
+    }
+}
+
+TEST(Backbone, TorchvisionsNamesMeanItsNetworksAndOthersAreCifars) {
+  const auto stages = [](const char* name) { return backbone_of(name).blocks.back().id.stage; };
+  for (const char* name : {"resnet34", "resnet50", "resnet101", "resnet152"})
+    EXPECT_EQ(stages(name), 4) << name;
+  for (const char* name : {"resnet20", "resnet44", "cifar-resnet50", "cifar-resnet152"})
+    EXPECT_EQ(stages(name), 3) << name;
+  EXPECT_EQ(backbone_of("cifar-resnet50").blocks.size(), 1u + 3 * 8);
+}
+
+TEST(Backbone, ANetworkWithTwoNamesIsKnownByOne) {
+  EXPECT_EQ(backbone_of("cifar-resnet32").name, "resnet32");
+  EXPECT_EQ(backbone_of("resnet32").name, "resnet32");
+  EXPECT_EQ(backbone_of("cifar-resnet50").name, "cifar-resnet50");
+  EXPECT_EQ(backbone_of("resnet50").name, "resnet50");
+}
+
 TEST(Backbone, NormNoneLeavesNoBatchNormAnywhere) {
   const Backbone net = backbone_of("resnet14", 32, "none");
   for (const std::string& head : head_names())
@@ -160,7 +189,8 @@ TEST(Backbone, NormNoneLeavesNoBatchNormAnywhere) {
       const Module module(spec, doubles());
       for (const NamedTensor& entry : module.tensors()) EXPECT_TRUE(entry.trained) << entry.name;
       EXPECT_EQ(num_values(trained(module.tensors())), spec.parameters()) << head;
-      EXPECT_FALSE(normalises_single_values(spec.head, spec.out)) << head;
+      for (const BranchSpec& branch : spec.branches)
+        EXPECT_FALSE(normalises_single_values(branch.head, branch.head_in())) << head;
     }
   EXPECT_LT(net.blocks[1].parameters, backbone_of("resnet14").blocks[1].parameters);
 }

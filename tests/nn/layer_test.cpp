@@ -25,6 +25,28 @@ TEST(Layer, AConvolutionLargerThanItsInputIsRefused) {
     }
 }
 
+TEST(Layer, AGroupOfAConvolutionSeesItsShareOfTheChannels) {
+  const LayerCost grouped = cost(LayerSpec{Conv{8, 3, 1, 1, 2, true}}, {4, 9, 6});
+  EXPECT_EQ(grouped.out, (FeatureShape{8, 9, 6}));
+  EXPECT_EQ(grouped.parameters, 8 * 2 * 3 * 3 + 8);
+  EXPECT_EQ(grouped.multiply_adds, 8 * 2 * 3 * 3 * 9 * 6);
+  for (const Conv& uneven : {Conv{8, 3, 1, 1, 3}, Conv{6, 3, 1, 1, 4}}) try {
+      cost(LayerSpec{uneven}, {4, 9, 6});
+      ADD_FAILURE();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::config);
+    }
+}
+
+TEST(Layer, PoolingSlidesLikeAConvolutionAndCostsNothing) {
+  const LayerCost pooled = cost(LayerSpec{MaxPool{3, 2, 1}}, {4, 9, 6});
+  EXPECT_EQ(pooled.out, (FeatureShape{4, 5, 3}));
+  EXPECT_EQ(pooled.parameters, 0);
+  EXPECT_EQ(pooled.multiply_adds, 0);
+  EXPECT_EQ(cost(LayerSpec{MaxPool{2, 2}}, {4, 9, 6}).out, (FeatureShape{4, 4, 3}));
+  EXPECT_THROW(cost(LayerSpec{MaxPool{2, 2}}, {4, 1, 6}), Error);
+}
+
 TEST(Layer, LinearLayersAndNormsCountTheirBiases) {
   const LayerCost linear = cost(LayerSpec{Linear{10}}, {64});
   EXPECT_EQ(linear.out, (FeatureShape{10, 1, 1}));

@@ -61,6 +61,29 @@ INSTANTIATE_TEST_SUITE_P(
                     Row{"resnet110", 32, wide_stage_1 + wide_stage_2 + wide_stage_3},
                     Row{"resnet110", 54, run(1, 0, 17) + run(2, 0, 17) + run(3, 0, 16)}));
 
+INSTANTIATE_TEST_SUITE_P(
+    Imagenet, CutTable,
+    testing::Values(Row{"resnet34", 16, run(1, 0, 2) + run(2, 0, 3) + run(3, 0, 5) + run(4, 0, 1)},
+                    Row{"resnet101", 2, "[2,0]"}, Row{"resnet101", 4, "[2,2][3,8][3,16]"},
+                    Row{"resnet101", 8, "[2,0][3,1][3,5][3,9][3,13][3,17][3,21]"},
+                    Row{"resnet101", 33, run(1, 0, 2) + run(2, 0, 3) + run(3, 0, 22) + run(4, 0, 1)},
+                    Row{"resnet152", 2, "[2,5]"}, Row{"resnet152", 4, "[2,6][3,13][3,25]"},
+                    Row{"resnet152", 50, run(1, 0, 2) + run(2, 0, 7) + run(3, 0, 35) + run(4, 0, 1)},
+                    Row{"resnext101_32x8d", 2, "[2,2]"}, Row{"resnext101_32x8d", 4, "[2,2][3,8][3,16]"}));
+
+// A cut is published for a network, whatever it was called by.
+INSTANTIATE_TEST_SUITE_P(OtherNames, CutTable,
+                         testing::Values(Row{"cifar-resnet32", 4, "[1,2][2,1][3,0]"},
+                                         Row{"cifar-resnet110", 4, "[1,11][2,7][3,3]"}));
+
+TEST(Partition, AVggHasNoStemSoEveryBlockIsAModule) {
+  const Backbone net = backbone_of("vgg13_bn");
+  EXPECT_EQ(ends_of(net, {}), run(1, 0, 1) + run(2, 0, 1) + run(3, 0, 1) + run(4, 0, 1) + run(5, 0, 0));
+  EXPECT_EQ(ends_of(net, {}), ends_of(net, {.modules = 10}));
+  EXPECT_EQ(cut_into_modules(net, {.modules = 9}),
+            cut_into_modules(net, {.modules = 9, .balance = "uniform"}));
+}
+
 TEST(Partition, OneModuleIsTheWholeNetwork) {
   for (const char* balance : {"table", "uniform", "cost"})
     EXPECT_EQ(ends_of(backbone_of("resnet32"), {.modules = 1, .balance = balance}), "") << balance;
@@ -209,7 +232,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Refusal{
                         "EndsOutOfOrder", {.ends = {{2, 1}, {1, 4}}}, {"partition.ends", "[1,4]", "[2,1]"}},
                     Refusal{"AnEndTwice", {.ends = {{2, 1}, {2, 1}}}, {"partition.ends", "[2,1]"}},
-                    Refusal{"AnUnknownBlock", {.ends = {{2, 5}}}, {"[2,5]", "[3,4]"}},
+                    Refusal{"AnUnknownBlock", {.ends = {{2, 5}}}, {"partition.ends", "[2,5]", "[3,4]"}},
                     Refusal{"AnUnknownStage", {.ends = {{4, 0}}}, {"[4,0]"}},
                     Refusal{"AnEndThatIsNoPair", {.ends = {{2}}}, {"partition.ends", "[2]"}},
                     Refusal{"TheLastBlockAsAnEnd", {.ends = {{2, 1}, {3, 4}}}, {"partition.ends", "[3,4]"}},

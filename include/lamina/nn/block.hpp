@@ -7,7 +7,8 @@
 
 namespace lamina {
 
-/// What begins the names of a block's tensors in the backbone: "layer1.0.", or "" for the stem.
+/// What begins the names of a block's tensors in the backbone: "layer1.0.", "features.", or "" for a ResNet's
+/// stem.
 std::string prefix_of(const BlockSpec& spec);
 
 /// A block with its tensors.

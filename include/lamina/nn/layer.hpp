@@ -15,6 +15,8 @@ struct Conv {
   std::int64_t kernel;
   std::int64_t stride = 1;
   std::int64_t padding = 0;
+  std::int64_t groups = 1;  ///< divides the channels before and behind it
+  bool bias = false;        ///< begins at 0
 };
 struct BatchNorm {};  ///< per channel, eps 1e-5; running statistics with momentum 0.1
 struct Relu {};
@@ -24,12 +26,17 @@ struct Linear {
 struct AdaptiveAvgPool {
   std::int64_t side;  ///< of the output
 };
+struct MaxPool {
+  std::int64_t kernel;
+  std::int64_t stride;
+  std::int64_t padding = 0;
+};
 struct Flatten {};  ///< {C, H, W} -> {C*H*W, 1, 1}
 
 /// A layer and its name within the part that holds it, e.g. "conv1" or "downsample.0". Layers without tensors
 /// need no name.
 struct LayerSpec {
-  using Op = std::variant<Conv, BatchNorm, Relu, Linear, AdaptiveAvgPool, Flatten>;
+  using Op = std::variant<Conv, BatchNorm, Relu, Linear, AdaptiveAvgPool, MaxPool, Flatten>;
   Op op;
   std::string name{};
 };
