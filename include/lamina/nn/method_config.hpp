@@ -38,8 +38,7 @@ struct InfoProConfig {
 /// How modules are trained, as data.
 struct MethodConfig {
   std::string framework = "dgl";
-  std::string head =
-      "auto";  ///< classification head; auto: the framework's own, as predsim and auglocal need
+  std::string head = "auto";    ///< of classification; auto: the framework's own (always: predsim, auglocal)
   std::string compat = "none";  ///< none | release (METHOD section 7)
   bool use_mlaan = false;
   MlaanConfig mlaan{};
