@@ -65,8 +65,9 @@ struct LayerBuilder {
 
   Forward operator()(const Linear& linear) const {
     const std::int64_t fan_in = in.num_values();
-    const at::Tensor weight =
-        enter(".weight", init.linear_weight(named(".weight"), linear.out_features, fan_in));
+    const at::Tensor weight = enter(
+        ".weight", linear.zero_weight ? init.constant(named(".weight"), {linear.out_features, fan_in}, 0.0)
+                                      : init.linear_weight(named(".weight"), linear.out_features, fan_in));
     const at::Tensor bias = enter(".bias", init.linear_bias(named(".bias"), linear.out_features, fan_in));
     return [weight, bias](const at::Tensor& x, Mode) { return at::linear(x, weight, bias); };
   }
@@ -80,6 +81,20 @@ struct LayerBuilder {
       return at::max_pool2d(x, {pool.kernel, pool.kernel}, {pool.stride, pool.stride},
                             {pool.padding, pool.padding});
     };
+  }
+
+  Forward operator()(const AvgPool& pool) const {
+    return [pool](const at::Tensor& x, Mode) { return at::avg_pool2d(x, {pool.kernel, pool.kernel}); };
+  }
+
+  Forward operator()(const UpsampleBilinear& up) const {
+    return [up](const at::Tensor& x, Mode) {
+      return at::upsample_bilinear2d(x, {up.side, up.side}, /*align_corners=*/true);
+    };
+  }
+
+  Forward operator()(const Sigmoid&) const {
+    return [](const at::Tensor& x, Mode) { return at::sigmoid(x); };
   }
 
   Forward operator()(const Flatten&) const {

@@ -7,8 +7,16 @@
 
 namespace lamina {
 
-/// The layers of a classification head, by its name in METHOD section 5, for features of shape `in`.
+/// Outputs of a head whose features are contrasted: f in METHOD section 5.
+constexpr std::int64_t contrast_features = 128;
+
+/// The layers of a classification head, by its name in METHOD section 5, for features of shape `in` that were
+/// made of images of shape `image`.
 /// @throws Error{config} for a name not known.
-ChainSpec classification_layers(const std::string& name, const FeatureShape& in, std::int64_t num_classes);
+ChainSpec classification_layers(const std::string& name, const FeatureShape& in, std::int64_t outputs,
+                                const FeatureShape& image);
+
+/// Whether heads have the forms that METHOD section 5 gives for ImageNet.
+bool is_large(const FeatureShape& image);
 
 }  // namespace lamina

@@ -22,8 +22,16 @@ FeatureShape behind_blocks(const HeadTerm& term, const FeatureShape& in) {
   return term.blocks.empty() ? seen_by(term, in) : term.blocks.back().out;
 }
 
-bool classifies(LossKind loss) {
-  return loss == LossKind::cross_entropy;
+bool classifies(const HeadTerm& term) {
+  return term.loss == LossKind::cross_entropy;
+}
+
+bool normalises_single_values(const ChainSpec& chain, FeatureShape shape) {
+  for (const LayerSpec& layer : chain) {
+    if (std::holds_alternative<BatchNorm>(layer.op) && shape.height * shape.width == 1) return true;
+    shape = cost(layer, shape).out;
+  }
+  return false;
 }
 
 }  // namespace
@@ -52,11 +60,11 @@ LayerCost cost(const HeadSpec& head, const FeatureShape& in) {
 
 bool normalises_single_values(const HeadSpec& head, const FeatureShape& in) {
   for (const HeadTerm& term : head.terms) {
-    FeatureShape shape = behind_blocks(term, in);
-    for (const LayerSpec& layer : term.layers) {
-      if (std::holds_alternative<BatchNorm>(layer.op) && shape.height * shape.width == 1) return true;
-      shape = cost(layer, shape).out;
-    }
+    if (normalises_single_values(term.layers, behind_blocks(term, in))) return true;
+    for (const BlockSpec& block : term.blocks)
+      if (normalises_single_values(block.body, block.in) ||
+          normalises_single_values(block.shortcut, block.in))
+        return true;
   }
   return false;
 }
@@ -65,13 +73,13 @@ Head::Head(const HeadSpec& spec, const FeatureShape& in, const TensorSet& set, c
   terms_.reserve(spec.terms.size());
   for (const HeadTerm& term : spec.terms) {
     const TensorSet own{set.prefix + term.name, set.like + term.name, set.role};
-    terms_.push_back({term.loss, term.weight, term.quadrant, make_blocks(term, own, init),
-                      Chain(term.layers, behind_blocks(term, in), own, init)});
+    terms_.push_back(
+        {term, make_blocks(term, own, init), Chain(term.layers, behind_blocks(term, in), own, init)});
   }
 }
 
 at::Tensor Head::Term::output(const at::Tensor& features, Mode mode) const {
-  at::Tensor y = quarter(features, quadrant);
+  at::Tensor y = quarter(features, spec.quadrant);
   for (const Block& block : blocks) y = block.forward(y, mode);
   return layers.forward(y, mode);
 }
@@ -80,10 +88,10 @@ HeadLoss Head::loss(const at::Tensor& features, const Targets& targets, Mode mod
   HeadLoss result{.total = {}, .correct = -1};
   for (const Term& term : terms_) {
     const at::Tensor output = term.output(features, mode);
-    at::Tensor loss = term_loss(term.loss, output, targets, term.quadrant);
-    if (term.weight != 1) loss = loss * term.weight;
+    at::Tensor loss = term_loss(term.spec, output, targets);
+    if (term.spec.weight != 1) loss = loss * term.spec.weight;
     result.total = result.total.defined() ? result.total + loss : loss;
-    if (classifies(term.loss) && result.correct < 0)
+    if (classifies(term.spec) && result.correct < 0)
       result.correct = (output.detach().argmax(1) == targets.y_B).sum().item<std::int64_t>();
   }
   return result;
@@ -91,7 +99,7 @@ HeadLoss Head::loss(const at::Tensor& features, const Targets& targets, Mode mod
 
 at::Tensor Head::logits(const at::Tensor& features, Mode mode) const {
   const auto term =
-      std::find_if(terms_.begin(), terms_.end(), [](const Term& t) { return classifies(t.loss); });
+      std::find_if(terms_.begin(), terms_.end(), [](const Term& t) { return classifies(t.spec); });
   return term->output(features, mode);
 }
 

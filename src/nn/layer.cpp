@@ -43,6 +43,15 @@ struct Costing {
   }
   LayerCost operator()(const AdaptiveAvgPool& pool) const { return {{in.channels, pool.side, pool.side}}; }
   LayerCost operator()(const MaxPool& pool) const { return {slid(pool, "pooling window", in, in.channels)}; }
+  LayerCost operator()(const AvgPool& pool) const {
+    if (in.height < pool.kernel || in.width < pool.kernel)
+      throw Error(ErrorKind::config,
+                  fmt::format("a {0}x{0} pool needs a feature map at least that large, found {1}x{2}",
+                              pool.kernel, in.height, in.width));
+    return {{in.channels, in.height / pool.kernel, in.width / pool.kernel}};
+  }
+  LayerCost operator()(const UpsampleBilinear& up) const { return {{in.channels, up.side, up.side}}; }
+  LayerCost operator()(const Sigmoid&) const { return {in}; }
   LayerCost operator()(const Flatten&) const { return {{in.num_values()}}; }
 };
 

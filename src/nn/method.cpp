@@ -40,11 +40,12 @@ BranchSpec make_branch(const Plan& plan, const ModuleSpec& module, const std::st
     branch.leaps = leaps_of(plan, module.index);
     branch.scaled = plan.mlaan.scale;
   }
-  branch.head = make_head(plan.method, {.backbone = plan.backbone,
-                                        .module = module.index,
-                                        .num_modules = plan.num_modules(),
-                                        .last_block = module.last_block,
-                                        .in = branch.head_in()});
+  branch.head = make_head(
+      plan.method, {.backbone = plan.backbone,
+                    .module = module.index,
+                    .num_modules = plan.num_modules(),
+                    .block = branch.leaps.empty() ? module.last_block : plan.leaps[module.index].back(),
+                    .in = branch.head_in()});
   return branch;
 }
 

@@ -13,6 +13,7 @@ inline ChainSpec strip_norm(ChainSpec chain) {
 }
 
 inline void strip_norm(HeadSpec& head) {
+  // Its blocks are made as the backbone's are, so they have none.
   for (HeadTerm& term : head.terms) term.layers = strip_norm(std::move(term.layers));
 }
 

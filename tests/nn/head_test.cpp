@@ -3,168 +3,227 @@
 #include <gmock/gmock.h>
 
 #include "lamina/core/error.hpp"
-#include "nn/examples.hpp"
 #include "nn/finite_difference.hpp"
+#include "nn/head_examples.hpp"
 
 namespace lamina {
 namespace {
 
-Head head_of(const std::string& name, const FeatureShape& in) {
-  return Head(head_layers(name, in, 10), in, "", doubles());
-}
-
-TEST(Head, TheFourHeadsAreThere) {
-  EXPECT_THAT(head_names(), testing::UnorderedElementsAre("linear", "dgl", "mlp_sr", "1c2f"));
-}
-
-TEST(Head, AnUnknownNameIsRefusedWithTheKnownOnes) {
-  try {
-    head_layers("mlp", {16, 32, 32}, 10);
-    FAIL() << "nothing was thrown";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::config);
-    for (const std::string& name : head_names()) EXPECT_THAT(error.what(), testing::HasSubstr(name));
-    EXPECT_THAT(error.what(), testing::HasSubstr("\"mlp\""));
-  }
-}
-
-// The kinds of layers with their sizes, e.g. "conv16x3/2 norm relu pool1 flat linear10".
-std::string layers_of(const std::string& name, const FeatureShape& in) {
-  struct Describe {
-    std::string operator()(const Conv& c) const {
-      return fmt::format("conv{}x{}/{}+{}", c.out_channels, c.kernel, c.stride, c.padding);
-    }
-    std::string operator()(const BatchNorm&) const { return "norm"; }
-    std::string operator()(const Relu&) const { return "relu"; }
-    std::string operator()(const Linear& l) const { return fmt::format("linear{}", l.out_features); }
-    std::string operator()(const AdaptiveAvgPool& p) const { return fmt::format("pool{}", p.side); }
-    std::string operator()(const Flatten&) const { return "flat"; }
-  };
-  std::string words;
-  for (const LayerSpec& layer : head_layers(name, in, 10)) words += std::visit(Describe{}, layer.op) + " ";
-  return words;
-}
-
-std::string thrice(const std::string& layer) {
-  const std::string one = layer + " norm relu ";
-  return one + one + one;
-}
-
-TEST(Head, LayersAreThoseOfTheMethod) {
-  const FeatureShape wide{16, 32, 32}, middle{32, 16, 16}, deep{64, 8, 8}, odd{16, 30, 30};
-  const std::string dgl =
-      "pool8 " + thrice("conv128x1/1+0") + "pool1 flat " + thrice("linear512") + "linear10 ";
-  for (const FeatureShape& in : {wide, middle, deep}) {
-    EXPECT_EQ(layers_of("linear", in), "pool1 flat linear10 ");
-    EXPECT_EQ(layers_of("dgl", in), dgl);
-  }
-  EXPECT_EQ(layers_of("mlp_sr", wide),
-            "pool8 " + thrice("conv16x1/1+0") + "pool2 flat " + thrice("linear64") + "linear10 ");
-  EXPECT_EQ(layers_of("mlp_sr", deep),
-            "pool2 " + thrice("conv64x1/1+0") + "pool2 flat " + thrice("linear256") + "linear10 ");
-  EXPECT_THAT(layers_of("mlp_sr", odd), testing::StartsWith("pool8 "));  // rounded up
-
-  const std::string rest = " norm relu pool1 flat linear128 relu linear10 ";
-  EXPECT_EQ(layers_of("1c2f", wide), "conv32x3/2+1" + rest);
-  EXPECT_EQ(layers_of("1c2f", middle), "conv64x3/2+1" + rest);
-  EXPECT_EQ(layers_of("1c2f", deep), "conv64x3/1+1" + rest);
-}
-
-// Features of two shapes: of an early stage, with a side that no pool divides, and of the last.
-class EachHead : public testing::TestWithParam<std::string> {
- protected:
-  std::vector<FeatureShape> shapes() const { return {{16, 12, 12}, {64, 8, 8}}; }
+struct Cell {
+  std::string name;
+  MethodConfig method;
 };
-INSTANTIATE_TEST_SUITE_P(Heads, EachHead, testing::ValuesIn(head_names()),
-                         [](const auto& test) { return "head_" + test.param; });
+
+std::vector<Cell> cells() {
+  std::vector<Cell> all;
+  for (const std::string& head : head_names())
+    all.push_back({"head_" + head, {.framework = "greedy", .head = head}});
+  for (const char* name : {"infopro", "hpff", "predsim", "auglocal"})
+    all.push_back({name, {.framework = name}});
+  all.push_back({"contrast", {.framework = "infopro", .infopro = {.task = "contrast"}}});
+  all.push_back({"auglocal_of_one_block", {.framework = "auglocal", .auglocal_depth = 1}});
+  return all;
+}
+
+// Every kind of head, for features of two shapes: of an early stage, and of the last.
+class EachHead : public testing::TestWithParam<Cell> {
+ protected:
+  static constexpr FeatureShape early{16, 12, 12};
+  static constexpr FeatureShape late{64, 8, 8};
+
+  static HeadSpec spec(const FeatureShape& in) { return head_for(GetParam().method, in); }
+  static Head head(const FeatureShape& in) { return Head(spec(in), in, "", doubles()); }
+};
+INSTANTIATE_TEST_SUITE_P(Heads, EachHead, testing::ValuesIn(cells()),
+                         [](const auto& test) { return test.param.name; });
 
 TEST_P(EachHead, HoldsTheParametersOfItsStaticCost) {
-  for (const FeatureShape& in : shapes())
-    EXPECT_EQ(num_values(trained(head_of(GetParam(), in).tensors())),
-              cost(head_layers(GetParam(), in, 10), in).parameters);
+  for (const FeatureShape& in : {early, late})
+    EXPECT_EQ(num_values(trained(head(in).tensors())), cost(spec(in), in).parameters);
 }
 
 TEST_P(EachHead, GradientsAreThoseOfFiniteDifferences) {
-  for (const FeatureShape& in : shapes()) {
-    const Head head = head_of(GetParam(), in);
-    std::vector<at::Tensor> variables = trained(head.tensors());
+  for (const FeatureShape& in : {early, late}) {
+    const Head one = head(in);
+    std::vector<at::Tensor> variables = trained(one.tensors());
     stir(variables);
-    const at::Tensor x = batch_of(6, in), y = labels_of(6);
-    const HeadResult result = head.train(x, y);
-    ASSERT_EQ(result.feature_grad.sizes(), x.sizes());
-    ASSERT_EQ(result.parameter_grads.size(), variables.size());
+    const at::Tensor x = batch_of(6, in);
+    const Targets targets = targets_of(6);
+    const HeadGradients found = gradients(one, x, targets);
+    ASSERT_EQ(found.features.sizes(), x.sizes());
     variables.push_back(x);
-    std::vector<at::Tensor> grads = result.parameter_grads;
-    grads.push_back(result.feature_grad);
-    const auto value = [&] { return at::cross_entropy_loss(head.logits(x, Mode::train), y).item<double>(); };
+    std::vector<at::Tensor> grads = found.parameters;
+    grads.push_back(found.features);
+    const auto value = [&] { return one.loss(x, targets, Mode::train).total.item<double>(); };
     EXPECT_LT(difference_error(value, variables, grads), 1e-6);
   }
 }
 
-TEST_P(EachHead, LossIsTheMeanCrossEntropyOfItsLogits) {
-  const Head head = head_of(GetParam(), {16, 16, 16});
-  const at::Tensor x = batch_of(6, {16, 16, 16}), y = labels_of(6);
-  const auto expected = [&](Mode mode) {
-    const at::Tensor p = head.logits(x, mode).detach().softmax(1);
-    return -p.gather(1, y.unsqueeze(1)).log().mean().item<double>();
-  };
-  EXPECT_NEAR(head.train(x, y).loss, expected(Mode::train), 1e-12);
-  EXPECT_NEAR(head.eval(x, y).loss, expected(Mode::eval), 1e-12);
-}
-
-TEST_P(EachHead, CountsTheSamplesWhoseLargestLogitIsTheLabels) {
-  const Head head = head_of(GetParam(), {16, 16, 16});
-  const at::Tensor x = batch_of(6, {16, 16, 16});
-  const at::Tensor guesses = head.logits(x, Mode::eval).detach().argmax(1);
+TEST_P(EachHead, CountsTheSamplesWhoseLargestLogitIsTheLabelsIfItClassifies) {
+  const Head one = head(early);
+  const HeadSpec described = spec(early);
+  const bool classifies =
+      std::any_of(described.terms.begin(), described.terms.end(),
+                  [](const HeadTerm& term) { return term.loss == LossKind::cross_entropy; });
+  const at::Tensor x = batch_of(6, early);
+  Targets targets = targets_of(6);
+  if (!classifies) {
+    EXPECT_EQ(one.loss(x, targets, Mode::eval).correct, -1);
+    return;
+  }
+  const at::Tensor guesses = one.logits(x, Mode::eval).detach().argmax(1);
   for (std::int64_t wrong = 0; wrong <= 6; ++wrong) {
-    at::Tensor y = guesses.clone();
-    y.slice(0, 0, wrong).add_(1).remainder_(10);
-    EXPECT_EQ(head.eval(x, y).correct, 6 - wrong);
+    targets.y_B = guesses.clone();
+    targets.y_B.slice(0, 0, wrong).add_(1).remainder_(10);
+    EXPECT_EQ(one.loss(x, targets, Mode::eval).correct, 6 - wrong);
   }
 }
 
-TEST_P(EachHead, NoGradientReachesTheFeaturesButByTheResult) {
-  const Head head = head_of(GetParam(), {16, 16, 16});
-  const at::Tensor source = batch_of(4, {16, 16, 16}).requires_grad_(true);
-  const at::Tensor features = source * 2.0;
-  const at::Tensor before = features.detach().clone();
-  const HeadResult result = head.train(features, labels_of(4));
-  const HeadResult detached = head.train(before, labels_of(4));
-  EXPECT_EQ(result.loss, detached.loss);
-  EXPECT_TRUE(at::equal(result.feature_grad, detached.feature_grad));
-  EXPECT_FALSE(result.feature_grad.requires_grad());
-  EXPECT_TRUE(at::equal(features.detach(), before));
-  EXPECT_FALSE(source.grad().defined());
-  for (const at::Tensor& parameter : trained(head.tensors())) EXPECT_FALSE(parameter.grad().defined());
+TEST_P(EachHead, LossIsTheWeightedSumOfItsTermsLosses) {
+  const at::Tensor x = batch_of(6, early);
+  const Targets targets = targets_of(6);
+  double expected = 0;
+  for (const HeadTerm& term : spec(early).terms) {
+    HeadSpec alone{.terms = {term}};
+    alone.terms.front().weight = 1;
+    expected +=
+        term.weight * Head(alone, early, "", doubles()).loss(x, targets, Mode::train).total.item<double>();
+  }
+  EXPECT_NEAR(head(early).loss(x, targets, Mode::train).total.item<double>(), expected, 1e-10);
 }
 
-TEST_P(EachHead, EvaluationMakesNoGradientsAndChangesNothing) {
-  const Head head = head_of(GetParam(), {16, 16, 16});
-  head.train(batch_of(4, {16, 16, 16}), labels_of(4));
+TEST_P(EachHead, ABatchOfOneCanBeLearnedFromUnlessSingleValuesAreNormalised) {
+  if (normalises_single_values(spec(early), early)) return;
+  const HeadGradients found = gradients(head(early), batch_of(1, early), targets_of(1));
+  EXPECT_TRUE(found.features.isfinite().all().item<bool>());
+  for (const at::Tensor& grad : found.parameters) EXPECT_TRUE(grad.isfinite().all().item<bool>());
+}
+
+TEST_P(EachHead, TheMemoryFormatChangesNothing) {
+  const at::Tensor x = batch_of(6, early);
+  const auto of = [&](at::MemoryFormat format) {
+    const Head one(spec(early), early, "", doubles(format));
+    const HeadGradients found = gradients(one, x.contiguous(format), targets_of(6));
+    std::vector<at::Tensor> all = found.parameters;
+    all.push_back(found.features);
+    return all;
+  };
+  EXPECT_LT(distance(of(at::MemoryFormat::ChannelsLast), of(at::MemoryFormat::Contiguous)), 1e-10);
+}
+
+TEST_P(EachHead, LeavesTheFeaturesAsTheyWere) {
+  const at::Tensor x = batch_of(4, early);
+  const at::Tensor before = x.clone();
+  gradients(head(early), x, targets_of(4));
+  EXPECT_TRUE(at::equal(x, before));
+}
+
+TEST_P(EachHead, EvaluationChangesNothing) {
+  const Head one = head(early);
+  one.loss(batch_of(4, early), targets_of(4), Mode::train);
   std::vector<at::Tensor> before, after;
-  for (const NamedTensor& entry : head.tensors()) before.push_back(entry.tensor.detach().clone());
-  const HeadResult result = head.eval(batch_of(4, {16, 16, 16}, 2), labels_of(4));
-  for (const NamedTensor& entry : head.tensors()) after.push_back(entry.tensor.detach());
-  EXPECT_FALSE(result.feature_grad.defined());
-  EXPECT_TRUE(result.parameter_grads.empty());
+  for (const NamedTensor& entry : one.tensors()) before.push_back(entry.tensor.detach().clone());
+  one.loss(batch_of(4, early, 2), targets_of(4), Mode::eval);
+  for (const NamedTensor& entry : one.tensors()) after.push_back(entry.tensor.detach());
   EXPECT_TRUE(same(after, before));
 }
 
 TEST_P(EachHead, ABatchOfOneSpoilsTheRunningVarianceIfAndOnlyIfSingleValuesAreNormalised) {
-  for (const FeatureShape& in : {FeatureShape{16, 16, 16}, FeatureShape{64, 8, 8}, FeatureShape{16, 2, 2}}) {
-    const Head head = head_of(GetParam(), in);
-    head.logits(batch_of(1, in), Mode::train);
+  for (const FeatureShape& in : {early, late, FeatureShape{16, 2, 2}}) {
+    const Head one = head(in);
+    one.loss(batch_of(1, in), targets_of(1), Mode::train);
     bool spoiled = false;
-    for (const NamedTensor& entry : head.tensors())
+    for (const NamedTensor& entry : one.tensors())
       spoiled = spoiled || !entry.tensor.isfinite().all().item<bool>();
-    EXPECT_EQ(normalises_single_values(head_layers(GetParam(), in, 10), in), spoiled)
+    EXPECT_EQ(normalises_single_values(spec(in), in), spoiled)
         << in.channels << "x" << in.height << "x" << in.width;
+  }
+}
+
+std::vector<std::string> names_of(const MethodConfig& method, const FeatureShape& in) {
+  std::vector<std::string> names;
+  for (const NamedTensor& entry : Head(head_for(method, in), in, "head.0.", doubles()).tensors())
+    if (entry.trained) names.push_back(entry.name);
+  return names;
+}
+
+std::vector<std::string> with(const std::string& prefix, std::vector<std::string> names) {
+  for (std::string& name : names) name.insert(0, prefix);
+  return names;
+}
+
+TEST(Head, NamesSayWhatATensorIsFor) {
+  const FeatureShape in{16, 16, 16};
+  const auto joined = [](std::vector<std::string> all, const std::vector<std::string>& more) {
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  const std::vector<std::string> decoder{"conv1.weight", "bn1.weight", "bn1.bias", "conv2.weight"};
+  const std::vector<std::string> task =
+      with("head.0.task.",
+           {"conv1.weight", "bn1.weight", "bn1.bias", "fc1.weight", "fc1.bias", "fc.weight", "fc.bias"});
+  for (const char* name : {"infopro", "man", "man++"})
+    EXPECT_EQ(names_of({.framework = name}, in), joined(task, with("head.0.decoder.", decoder)));
+  std::vector<std::string> quarters = task;
+  for (const char* q : {"0", "1", "2", "3"})
+    quarters = joined(quarters, with(std::string("head.0.decoder.") + q + ".", decoder));
+  EXPECT_EQ(names_of({.framework = "hpff"}, in), quarters);
+  EXPECT_EQ(names_of({.framework = "predsim"}, in),
+            with("head.0.", {"predict.fc.weight", "predict.fc.bias", "similarity.conv.weight"}));
+  const std::vector<std::string> block{"conv1.weight", "bn1.weight", "bn1.bias",
+                                       "conv2.weight", "bn2.weight", "bn2.bias"};
+  const std::vector<std::string> shortcut{"downsample.0.weight", "downsample.1.weight", "downsample.1.bias"};
+  EXPECT_EQ(names_of({.framework = "auglocal", .auglocal_depth = 2}, in),
+            joined(joined(with("head.0.block.0.", joined(block, shortcut)),
+                          with("head.0.block.1.", joined(block, shortcut))),
+                   with("head.0.", {"fc.weight", "fc.bias"})));
+  EXPECT_EQ(names_of({.framework = "auglocal", .auglocal_depth = 1}, in),
+            joined(with("head.0.block.0.", joined(block, shortcut)),
+                   with("head.0.", {"bn.weight", "bn.bias", "fc.weight", "fc.bias"})));
+}
+
+TEST(Head, OnlyDecodersNeedTheImage) {
+  const FeatureShape in{16, 16, 16};
+  for (const Cell& cell : cells()) {
+    const Head head(head_for(cell.method, in), in, "", doubles());
+    const Targets blind{.y_B = labels_of(4)};
+    if (!head_for(cell.method, in).needs_image()) {
+      EXPECT_NO_THROW(head.loss(batch_of(4, in), blind, Mode::train)) << cell.name;
+      continue;
+    }
+    for (const at::Tensor& image : {at::Tensor(), batch_of(4, {3, 16, 16})}) try {
+        head.loss(batch_of(4, in), {.y_B = labels_of(4), .image_BCHW = image}, Mode::train);
+        ADD_FAILURE() << cell.name;
+      } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::contract);
+        EXPECT_THAT(error.what(), testing::HasSubstr("image"));
+      }
+  }
+}
+
+TEST(Head, ThePredictionOfSimilarityMatchingBeginsBlind) {
+  const FeatureShape in{16, 16, 16};
+  const Head head(head_for({.framework = "predsim"}, in), in, "", doubles());
+  const auto tensors = by_name(head.tensors());
+  EXPECT_EQ(tensors.at("predict.fc.weight").count_nonzero().item<std::int64_t>(), 0);
+  EXPECT_EQ(tensors.at("predict.fc.bias").count_nonzero().item<std::int64_t>(), 10);
+  const at::Tensor logits = head.logits(batch_of(3, in), Mode::eval);
+  EXPECT_TRUE(at::equal(logits, tensors.at("predict.fc.bias").expand({3, 10})));
+}
+
+TEST(Head, AShadowOfABlindPredictionIsFilledLater) {
+  const FeatureShape in{16, 16, 16};
+  const Head shadow(head_for({.framework = "predsim"}, in), in, TensorSet{"", "", Role::shadow},
+                    doubles().blank());
+  for (const NamedTensor& entry : shadow.tensors()) {
+    EXPECT_FALSE(entry.tensor.requires_grad());
+    EXPECT_TRUE(entry.tensor.isnan().all().item<bool>()) << entry.name;
   }
 }
 
 TEST(Head, SomeHeadsNormaliseSingleValues) {
   const auto normalises = [](const std::string& head, const FeatureShape& in) {
-    return normalises_single_values(head_layers(head, in, 10), in);
+    return normalises_single_values(head_for({.framework = "greedy", .head = head}, in), in);
   };
   EXPECT_FALSE(normalises("linear", {16, 32, 32}));
   EXPECT_TRUE(normalises("dgl", {16, 32, 32}));

@@ -61,6 +61,16 @@ TEST(Layer, ShapesPassThroughLayersWithoutTensors) {
   EXPECT_EQ(cost(LayerSpec{Relu{}}, {3, 7, 5}).out, (FeatureShape{3, 7, 5}));
 }
 
+TEST(Layer, PoolsLeaveOutWhatDoesNotFillAKernel) {
+  EXPECT_EQ(cost(LayerSpec{AvgPool{2}}, {3, 7, 4}).out, (FeatureShape{3, 3, 2}));
+  EXPECT_THROW(cost(LayerSpec{AvgPool{4}}, {3, 7, 3}), Error);
+}
+
+TEST(Layer, ShapesOfMapsThatAreMadeLarger) {
+  EXPECT_EQ(cost(LayerSpec{UpsampleBilinear{9}}, {3, 4, 4}).out, (FeatureShape{3, 9, 9}));
+  EXPECT_EQ(cost(LayerSpec{Sigmoid{}}, {3, 7, 5}).out, (FeatureShape{3, 7, 5}));
+}
+
 TEST(Layer, AChainCostsTheSumOfItsLayers) {
   const ChainSpec chain{{Conv{8, 3, 1, 1}, "a"}, {BatchNorm{}, "b"}, {Relu{}}, {Flatten{}}, {Linear{5}, "c"}};
   const LayerCost total = cost(chain, {2, 4, 4});

@@ -19,13 +19,23 @@ struct HeadPlace {
   const Backbone& backbone;
   std::int64_t module = 0;
   std::int64_t num_modules = 1;
-  std::int64_t last_block = 0;  ///< of the module; index into the backbone's blocks
-  FeatureShape in{};            ///< of what the head sees: the module's output, or a LAM's
+  std::int64_t block = 0;  ///< whose output the head sees, index into the backbone's: the module's last, or
+                           ///< the last that a LAM leaps to
+  FeatureShape in{};       ///< of that output
 };
 
 /// The head with which the method's framework trains a module that is not the last; METHOD section 5.
+///
+/// Its tensors are called, behind the head's prefix: as their layers where the head only classifies ("conv1",
+/// "bn1", "fc", ...); "task.*" and "decoder.*" ("decoder.<quarter>.*" under hpff); "predict.fc" and
+/// "similarity.conv"; "block.<i>.*", "bn" and "fc" under auglocal.
 /// @throws Error{config} for a head that cannot stand there, saying why.
 HeadSpec make_head(const MethodConfig& method, const HeadPlace& place);
+
+/// Ends of AugLocal's own modules: every layer but the last depth+1, which are the final module. Blocks as in
+/// cut_into_modules().
+/// @throws Error{config} unless that leaves a module before the final one.
+std::vector<std::int64_t> auglocal_ends(const Backbone& backbone, std::int64_t depth);
 
 /// The backbone's own classifier, which trains the last module.
 HeadSpec classifier_head(const Backbone& backbone);

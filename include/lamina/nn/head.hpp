@@ -18,8 +18,8 @@ struct Targets {
 enum class LossKind {
   cross_entropy,   ///< output {B, classes} with the labels
   contrast,        ///< output {B, features}: supervised contrastive, temperature 0.07
-  reconstruction,  ///< output {B, 3, H, W}: binary cross-entropy with the image
-  similarity,      ///< output {B, C, H, W}: of its rows' similarities with the labels'
+  reconstruction,  ///< output {B, 3, H, W} in [0,1]: binary cross-entropy with the image
+  similarity,      ///< output {B, C, H, W}: the samples' likenesses to one another with the labels'
 };
 
 /// One summand of a head's loss: residual blocks, then layers, then a comparison.
@@ -30,6 +30,7 @@ struct HeadTerm {
   std::vector<BlockSpec> blocks{};
   ChainSpec layers{};
   int quadrant = -1;  ///< 0..3, row by row: sees that quarter of the features, and is shown that of the image
+  std::int64_t num_classes = 0;  ///< where the loss makes vectors of the labels (similarity)
 };
 
 /// A head as data: the sum of its terms.
@@ -60,6 +61,7 @@ class Head {
  public:
   Head(const HeadSpec& spec, const FeatureShape& in, const TensorSet& set, const Initializer& init);
 
+  /// @throws Error{contract} if a term needs the image and `targets` holds none, or one of another shape.
   HeadLoss loss(const at::Tensor& features, const Targets& targets, Mode mode) const;
 
   /// features -> logits {B, classes} of the first term that classifies.
@@ -69,9 +71,7 @@ class Head {
 
  private:
   struct Term {
-    LossKind loss;
-    double weight;
-    int quadrant;
+    HeadTerm spec;
     std::vector<Block> blocks;
     Chain layers;
     at::Tensor output(const at::Tensor& features, Mode mode) const;

@@ -22,6 +22,7 @@ struct BatchNorm {};  ///< per channel, eps 1e-5; running statistics with moment
 struct Relu {};
 struct Linear {
   std::int64_t out_features;
+  bool zero_weight = false;  ///< the weight begins at 0, the bias as ever
 };
 struct AdaptiveAvgPool {
   std::int64_t side;  ///< of the output
@@ -31,12 +32,20 @@ struct MaxPool {
   std::int64_t stride;
   std::int64_t padding = 0;
 };
+struct AvgPool {
+  std::int64_t kernel;  ///< and stride; what does not fill a kernel is left out
+};
+struct UpsampleBilinear {
+  std::int64_t side;  ///< of the output, corner on corner
+};
+struct Sigmoid {};
 struct Flatten {};  ///< {C, H, W} -> {C*H*W, 1, 1}
 
 /// A layer and its name within the part that holds it, e.g. "conv1" or "downsample.0". Layers without tensors
 /// need no name.
 struct LayerSpec {
-  using Op = std::variant<Conv, BatchNorm, Relu, Linear, AdaptiveAvgPool, MaxPool, Flatten>;
+  using Op = std::variant<Conv, BatchNorm, Relu, Linear, AdaptiveAvgPool, AvgPool, MaxPool, UpsampleBilinear,
+                          Sigmoid, Flatten>;
   Op op;
   std::string name{};
 };

@@ -24,20 +24,21 @@ struct MlaanConfig {
   void visit(FieldVisitor& v);
 };
 
-/// `method.infopro`: weights of the reconstruction (l1) and of the task (l2), linear from module 0 to K-2.
+/// `method.infopro`: weights of the reconstruction (l1) and of the task (l2), linear from module 0 to K-2; of
+/// man, man++ and hpff as well.
 struct InfoProConfig {
   double l1_first = 5;
   double l1_last = 0;
   double l2_first = 0.5;
   double l2_last = 0;
-  std::string task = "softmax";  ///< softmax | contrast
+  std::string task = "softmax";  ///< softmax | contrast (among the samples of a batch)
   void visit(FieldVisitor& v);
 };
 
 /// How modules are trained, as data.
 struct MethodConfig {
   std::string framework = "dgl";
-  std::string head = "auto";    ///< classification head of the framework; auto: its own
+  std::string head = "auto";    ///< of classification; auto: the framework's own (always: predsim, auglocal)
   std::string compat = "none";  ///< none | release (METHOD section 7)
   bool use_mlaan = false;
   MlaanConfig mlaan{};
