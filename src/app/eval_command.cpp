@@ -1,26 +1,10 @@
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include "commands.hpp"
-#include "lamina/core/error.hpp"
-#include "lamina/train/checkpoint.hpp"
 #include "lamina/train/engine.hpp"
+#include "opened_checkpoint.hpp"
 
 namespace lamina {
-namespace {
-
-// A checkpoint itself, or the newest one of a run's directory.
-std::filesystem::path find_checkpoint(const std::filesystem::path& directory) {
-  if (std::filesystem::exists(directory / "manifest.json")) return directory;
-  for (const auto& place : {directory, directory / "checkpoints"})
-    if (const auto found = find_checkpoints(place); !found.empty()) return found.back();
-  throw Error(
-      ErrorKind::checkpoint,
-      fmt::format("{}: expected a checkpoint or a run's directory with one, found none", directory.string()));
-}
-
-}  // namespace
 
 void add_eval_command(CLI::App& app) {
   struct Arguments {
@@ -33,18 +17,10 @@ void add_eval_command(CLI::App& app) {
   command->add_option("--set", arguments->sets, "override one value, e.g. --set data.root=DIR")
       ->allow_extra_args(false);
   command->callback([arguments] {
-    const std::filesystem::path checkpoint = find_checkpoint(arguments->directory);
-    const Manifest manifest = read_manifest(checkpoint);
-    ConfigText text = ConfigText::from_text(manifest.config, (checkpoint / "manifest.json").string());
-    text.set("pipeline.workers=1");
-    text.set("pipeline.threads=auto");
-    text.set("pipeline.transport=auto");
-    for (const std::string& assignment : arguments->sets) text.set(assignment);
-    const RunPlan plan = make_run_plan(read_run_config(text), mpi_launch());
-    check_same_run(manifest, list_fields(plan.config));
-    const auto summary = run(plan, {.mode = RunMode::eval, .checkpoint = checkpoint.string()});
+    const OpenedCheckpoint opened = open_checkpoint(arguments->directory, arguments->sets);
+    const auto summary = run(opened.plan, {.mode = RunMode::eval, .checkpoint = opened.path.string()});
     if (summary)
-      fmt::print("{}: test accuracy {:.2f} %\n", checkpoint.string(), 100 * summary->test_accuracy);
+      fmt::print("{}: test accuracy {:.2f} %\n", opened.path.string(), 100 * summary->test_accuracy);
   });
 }
 

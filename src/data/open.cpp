@@ -125,6 +125,10 @@ void DataConfig::visit(FieldVisitor& v) {
           one_of({"fatal", "skip"}));
 }
 
+Recipe data_recipe(const DataConfig& config) {
+  return find_known(config.name).recipe;
+}
+
 DataTraits data_traits(const DataConfig& config) {
   const KnownData& known = find_known(config.name);
   if (known.traits) return *known.traits;

@@ -96,6 +96,7 @@ void ModelConfig::visit(FieldVisitor& v) {
                       "cifar-resnet152); for ImageNet {}",
                       fmt::join(torchvision_names(), ", ")));
   v.field("classes", &classes, "classes to tell apart; 0: as the data set has", at_least(0));
+  v.field("init", &init, "safetensors file with weights to begin with, by torchvision's names; empty: none");
   v.field("norm", &norm, "batch norm, or none at all", one_of({"batch", "none"}));
 }
 

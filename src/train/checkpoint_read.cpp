@@ -139,7 +139,7 @@ void check_same_run(const Manifest& manifest, const std::vector<EffectiveField>&
   std::map<std::string, std::string> then;
   for (const EffectiveField& field : list_fields(written)) then[field.key] = field.value;
   for (const EffectiveField& field : config)
-    if (is_bound(field.key) && then[field.key] != field.value)
+    if (is_bound(field.key) && field.key != "model.init" && then[field.key] != field.value)
       throw Error(ErrorKind::checkpoint,
                   fmt::format("the checkpoint is of another run: expected {}: {}, found {}", field.key,
                               then[field.key], field.value));

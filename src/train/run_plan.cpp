@@ -56,6 +56,14 @@ std::vector<LaneSpec> make_lanes(const RunPlan& plan) {
   return lanes;
 }
 
+// AugLocal's own cut follows from its depth; METHOD section 5.
+std::vector<std::int64_t> module_ends(const Backbone& backbone, const RunConfig& config) {
+  const bool left_open = !config.partition.modules && config.partition.ends.empty();
+  if (config.method.framework == "auglocal" && left_open)
+    return auglocal_ends(backbone, config.method.auglocal_depth);
+  return cut_into_modules(backbone, config.partition);
+}
+
 void apply_e2e(RunConfig& config) {
   if (config.method.framework != "e2e") return;
   if (config.partition.modules.value_or(1) != 1 || !config.partition.ends.empty())
@@ -80,16 +88,16 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
                 fmt::format("model.classes: expected at least {} as {} has, found {}", plan.data.num_classes,
                             config.data.name, config.model.classes));
   plan.backbone = make_backbone(config.model, plan.data.shape, config.model.classes);
-  plan.modules =
-      make_modules(plan.backbone, cut_into_modules(plan.backbone, config.partition), config.method);
+  plan.modules = make_modules(plan.backbone, module_ends(plan.backbone, config), config.method);
   const MlaanConfig mlaan = resolve_mlaan(config.method);
   plan.stage_options = {config.train.sgd, mlaan.window, mlaan.momentum};
   const auto cut = cut_into_stages(plan.modules, config.pipeline.stages);
   const auto num_stages = static_cast<std::int64_t>(cut.size());
   if (config.method.compat == "release" && num_stages > 1)
-    throw Error(ErrorKind::config, fmt::format("method.compat: release trains its first modules through later ones' "
-                                               "windows and needs one stage, found {} stages",
-                                               num_stages));
+    throw Error(ErrorKind::config,
+                fmt::format("method.compat: release trains its first modules through later ones' "
+                            "windows and needs one stage, found {} stages",
+                            num_stages));
   plan.stages = make_stage_specs(cut, mlaan.window, mlaan.across_stages == "lookahead");
   plan.snapshots = resolve_policy(config.snapshots, num_stages, config.pipeline.buffers);
   if (config.snapshots.policy == "lag") config.snapshots.lag = plan.snapshots.lag;
@@ -106,18 +114,27 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
 }
 
 int RunPlan::worker_of(int stage) const {
-  return static_cast<int>(std::upper_bound(first_stage.begin(), first_stage.end(), stage) - first_stage.begin()) - 1;
+  return static_cast<int>(std::upper_bound(first_stage.begin(), first_stage.end(), stage) -
+                          first_stage.begin()) -
+         1;
+}
+
+bool RunPlan::needs_image() const {
+  return std::any_of(stages.begin(), stages.end(),
+                     [](const StageSpec& stage) { return stage.needs_image(); });
 }
 
 const StageSpec& RunPlan::owner_of(const std::string& part) const {
   for (const StageSpec& stage : stages)
-    if (std::find(stage.published.begin(), stage.published.end(), part) != stage.published.end()) return stage;
+    if (std::find(stage.published.begin(), stage.published.end(), part) != stage.published.end())
+      return stage;
   throw Error(ErrorKind::contract, fmt::format("expected a stage that publishes {}, found none", part));
 }
 
 std::vector<Stage> make_stages(const RunPlan& plan, int worker, std::shared_ptr<const GivenTensors> given,
                                at::ScalarType dtype) {
-  const Initializer init(static_cast<std::uint64_t>(plan.config.train.seed), dtype, plan.format(), std::move(given));
+  const Initializer init(static_cast<std::uint64_t>(plan.config.train.seed), dtype, plan.format(),
+                         std::move(given));
   std::vector<Stage> stages;
   for (int stage = plan.first_stage[worker]; stage < plan.first_stage[worker + 1]; ++stage)
     stages.emplace_back(plan.stages[stage], plan.stage_options, init);
@@ -129,10 +146,11 @@ void check_batch_norm(const RunPlan& plan, std::int64_t samples) {
   for (const ModuleSpec& module : plan.modules)
     for (const BranchSpec& branch : module.branches) {
       if (!normalises_single_values(branch.head, branch.head_in())) continue;
-      throw Error(ErrorKind::config,
-                  fmt::format("train.batch: head {} of module {} normalises over the samples of a batch and needs "
-                              "at least 2, but with {} a step a batch of 1 remains",
-                              branch.head.name, module.index, plan.config.train.batch));
+      throw Error(
+          ErrorKind::config,
+          fmt::format("train.batch: head {} of module {} normalises over the samples of a batch and needs "
+                      "at least 2, but with {} a step a batch of 1 remains",
+                      branch.head.name, module.index, plan.config.train.batch));
     }
 }
 

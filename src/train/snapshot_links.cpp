@@ -36,7 +36,8 @@ SnapshotLinks::SnapshotLinks(const RunPlan& plan, Transport& transport, std::sha
 
 std::vector<ExchangePeer> SnapshotLinks::peers(const std::vector<Stage>& stages,
                                                const std::vector<std::string>& addresses) const {
-  std::map<int, std::map<std::string, SnapshotShape>> receives;  // by worker and part; empty: only sends to it
+  std::map<int, std::map<std::string, SnapshotShape>>
+      receives;  // by worker and part; empty: only sends to it
   for (const auto& [part, workers] : readers_)
     for (const int worker : workers) receives[worker];
   for (const Stage& stage : stages)
@@ -56,13 +57,15 @@ std::vector<ExchangePeer> SnapshotLinks::peers(const std::vector<Stage>& stages,
 void SnapshotLinks::connect(const std::vector<Stage>& stages) {
   if (!plan_.over_mpi) return;
   const std::string token = Json::parse(transport_.all_gather(Json(random_token()).dump(), limit_).front());
-  exchange_ = make_exchange({.worker = transport_.worker(),
-                             .token = token,
-                             .newest_wins = plan_.snapshots.newest_wins,
-                             .depth = plan_.snapshots.depth() + 1,
-                             .timeout = limit_},
-                            [this](std::shared_ptr<const Snapshot> snapshot) { board_->publish(std::move(snapshot)); },
-                            [this](const Error& error) { board_->close(error.what()); });
+  exchange_ = make_exchange(
+      {.worker = transport_.worker(),
+       .token = token,
+       .newest_wins = plan_.snapshots.newest_wins,
+       .depth = plan_.snapshots.depth() + 1,
+       .timeout = limit_,
+       .host = {}},
+      [this](std::shared_ptr<const Snapshot> snapshot) { board_->publish(std::move(snapshot)); },
+      [this](const Error& error) { board_->close(error.what()); });
   const std::vector<std::string> addresses = transport_.all_gather(exchange_->address(), limit_);
   exchange_->connect(peers(stages, addresses), limit_);
 }

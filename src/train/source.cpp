@@ -31,6 +31,7 @@ Source::Source(const RunPlan& plan, DataSource data, StreamPlan stream, std::fun
   const LoaderOptions options{.seed = static_cast<std::uint64_t>(plan.config.train.seed),
                               .threads = static_cast<int>(plan.config.data.loader_threads),
                               .augment = plan.config.data.augment,
+                              .keep_image = plan.needs_image(),
                               .format = plan.format()};
   loader_ = std::make_unique<Loader>(std::move(data), options, requests(stream_));
 }
@@ -55,6 +56,7 @@ Packet Source::next() {
     if (!batch) throw Error(ErrorKind::contract, "the loader ended before the stream");
     item.packet.x_BCHW = std::move(batch->x_BCHW);
     item.packet.y_B = std::move(batch->y_B);
+    if (item.packet.kind == PacketKind::train) item.packet.image_BCHW = std::move(batch->image_BCHW);
   }
   return std::move(item.packet);
 }

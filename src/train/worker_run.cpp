@@ -8,11 +8,14 @@
 #include <numeric>
 
 #include "lamina/core/error.hpp"
+#include "lamina/core/files.hpp"
 #include "lamina/core/log.hpp"
 #include "lamina/core/process.hpp"
 #include "lamina/nn/initializer.hpp"
 #include "lamina/train/checkpoint.hpp"
 #include "lamina/train/reporter.hpp"
+#include "lamina/train/safetensors.hpp"
+#include "lamina/train/single_step.hpp"
 #include "lamina/train/summary.hpp"
 #include "run_directory.hpp"
 #include "snapshot_links.hpp"
@@ -22,6 +25,13 @@ namespace lamina {
 namespace {
 
 using Json = nlohmann::json;
+
+// `model.init`; nothing if it is not set.
+std::shared_ptr<const GivenTensors> given_weights(const RunPlan& plan) {
+  const std::string& path = plan.config.model.init;
+  if (path.empty()) return nullptr;
+  return std::make_shared<const GivenTensors>(parse_safetensors(read_file(path), path));
+}
 
 class WorkerRun {
  public:
@@ -79,8 +89,8 @@ std::optional<RunSummary> WorkerRun::run() {
     writer_.emplace(checkpoint_directory(plan_.config.out), to_yaml(list_fields(plan_.config)),
                     plan_.config.checkpoint.keep);
   WorkerHooks hooks = make_hooks();
-  Worker worker(plan_.schedule.rounds[transport_.worker()], load_stages(), transport_, plan_.lanes, snapshots_,
-                std::move(hooks), limit_);
+  Worker worker(plan_.schedule.rounds[transport_.worker()], load_stages(), transport_, plan_.lanes,
+                snapshots_, std::move(hooks), limit_);
   measure_alone(worker.stages());
   if (trains()) begin_snapshots(worker.stages());
   worker.run();
@@ -106,6 +116,7 @@ RunStart WorkerRun::agree_on_start() {
     try {
       start = find_start(plan_, options_);
       word["checkpoint"] = start.checkpoint.string();
+      if (const auto given = given_weights(plan_); given && !start.manifest) check_names(plan_, *given);
       source_.emplace(
           trains() ? Source::training(plan_, {start.step(), start.evaluated()}, options_.stop_requested)
                    : Source::evaluation(plan_, start.step()));
@@ -129,7 +140,8 @@ void WorkerRun::warn_of_affinity() const {
 }
 
 std::vector<Stage> WorkerRun::load_stages() {
-  std::vector<Stage> stages = make_stages(plan_, transport_.worker());
+  std::vector<Stage> stages =
+      make_stages(plan_, transport_.worker(), start_.manifest ? nullptr : given_weights(plan_));
   for (Stage& stage : stages)
     saved_versions_.push_back(start_.manifest ? load_stage(start_.checkpoint, *start_.manifest, stage)
                                               : std::vector<Snapshot>());

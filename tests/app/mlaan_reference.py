@@ -135,7 +135,8 @@ class Config:
                            num_classes=self.num_classes, layer=networks.all_blocks(self.n).index(block),
                            num_layers=3 * self.n + 1, task=self.task, contrast=self.contrast,
                            l1=self.l1[0] + (self.l1[1] - self.l1[0]) * way,
-                           l2=self.l2[0] + (self.l2[1] - self.l2[0]) * way, depth=self.auglocal_depth)
+                           l2=self.l2[0] + (self.l2[1] - self.l2[0]) * way, depth=self.auglocal_depth,
+                           module=i, num_modules=self.num_modules)
 
 
 @dataclasses.dataclass

@@ -27,6 +27,8 @@ class Place:
     l1: float  # weight of the reconstruction
     l2: float  # weight of the task
     depth: int  # AugLocal's d
+    module: int
+    num_modules: int
 
 
 def conv_shape(name, inputs, outputs, kernel):
@@ -103,7 +105,7 @@ CLASSIFIERS = {"linear": (plain_shapes, plain_logits), "dgl": (dgl_shapes, dgl_l
 
 
 def contrastive_loss(features, y, temperature=0.07):
-    """Supervised contrast; a sample that is alone in its class adds nothing to the sum but counts in the mean."""
+    """Supervised contrast; a sample that is alone in its class has nothing to be drawn to and is left out of the mean."""
     z = features / features.norm(dim=1, keepdim=True)
     similarity = z @ z.T / temperature
     similarity = similarity - similarity.max(1, keepdim=True).values.detach()
@@ -111,7 +113,8 @@ def contrastive_loss(features, y, temperature=0.07):
     others = similarity.masked_fill(itself, -torch.inf)
     log_probability = similarity - others.logsumexp(1, keepdim=True)
     positives = ((y[:, None] == y[None, :]) & ~itself).to(z.dtype)
-    return -((positives * log_probability).sum(1) / positives.sum(1).clamp(min=1)).mean()
+    drawn = positives.sum(1) > 0
+    return -((positives * log_probability).sum(1)[drawn] / positives.sum(1)[drawn]).mean()
 
 
 def task_loss(kind, p, name, h, y, place):
@@ -184,7 +187,7 @@ def predsim_loss(p, name, h, y, image, place):
 def auglocal_chain(place):
     """(inputs, outputs, stride) of each block. Python's round takes halves to even."""
     layers_per_stage = (place.num_layers - 1) // 3
-    r = place.layer * 0.5 / max(1, place.num_layers - place.depth - 2)
+    r = place.module * 0.5 / max(1, place.num_modules - 2)
     depth = max(1, round(place.depth * (1 - r) + r))
     chain, inputs = [], place.channels
     for i in range(1, depth + 1):

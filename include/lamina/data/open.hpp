@@ -34,6 +34,9 @@ struct DataTraits {
 /// @throws Error{config} for a name not known, with the nearest one. Error{data} for no such image folder.
 DataTraits data_traits(const DataConfig& config);
 
+/// How the data set's images become a network's input.
+Recipe data_recipe(const DataConfig& config);
+
 /// Reads the data set's files into memory; of an image folder, the names of the files only.
 ///
 /// With `validation: n`, n training images chosen by a fixed permutation (independent of the seed) become the

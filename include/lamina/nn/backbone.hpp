@@ -54,6 +54,7 @@ struct ModelConfig {
   std::string backbone = "resnet32";
   std::int64_t classes = 0;    ///< 0: as the data set has
   std::string norm = "batch";  ///< batch | none
+  std::string init{};  ///< safetensors file with torchvision's names to begin with; empty: the seed's values
   void visit(FieldVisitor& v);
 };
 

@@ -33,6 +33,8 @@ struct RunPlan {
   int worker_of(int stage) const;
   /// The stage that publishes a part. @throws Error{contract} if none does.
   const StageSpec& owner_of(const std::string& part) const;
+  /// True if some head shows the image, so that packets carry it.
+  bool needs_image() const;
   int num_workers() const { return static_cast<int>(first_stage.size()) - 1; }
   at::MemoryFormat format() const;
 };
@@ -43,7 +45,8 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch);
 
 /// The stages of a worker, with their tensors; nobody else's are made but shadows. `given` tensors take the
 /// place of first values.
-std::vector<Stage> make_stages(const RunPlan& plan, int worker, std::shared_ptr<const GivenTensors> given = nullptr,
+std::vector<Stage> make_stages(const RunPlan& plan, int worker,
+                               std::shared_ptr<const GivenTensors> given = nullptr,
                                at::ScalarType dtype = at::kFloat);
 
 /// @throws Error{config} if a training batch of `samples` leaves a batch norm one value a channel, naming the

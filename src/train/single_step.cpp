@@ -1,0 +1,157 @@
+#include "lamina/train/single_step.hpp"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "lamina/core/error.hpp"
+#include "lamina/data/open.hpp"
+#include "lamina/pipeline/snapshot_plane.hpp"
+
+namespace lamina {
+namespace {
+
+constexpr const char* momentum_prefix = "sgd.momentum.";
+
+std::vector<Stage> every_stage(const RunPlan& plan, const StepRequest& request) {
+  std::vector<Stage> stages;
+  for (int worker = 0; worker < plan.num_workers(); ++worker)
+    for (Stage& stage :
+         make_stages(plan, worker, request.weights, request.in_double ? at::kDouble : at::kFloat))
+      stages.push_back(std::move(stage));
+  return stages;
+}
+
+void check_batch(const RunPlan& plan, const StepRequest& request) {
+  const FeatureShape& in = plan.backbone.blocks.front().in;
+  const at::Tensor& x = request.x_BCHW;
+  const at::ScalarType type = request.in_double ? at::kDouble : at::kFloat;
+  const bool x_fits = x.dim() == 4 && x.size(0) > 0 && x.size(1) == in.channels && x.size(2) == in.height &&
+                      x.size(3) == in.width && x.scalar_type() == type;
+  if (!x_fits)
+    throw Error(ErrorKind::data, fmt::format("batch: x: expected {} of [B,{},{},{}], found {} of [{}]",
+                                             at::toString(type), in.channels, in.height, in.width,
+                                             at::toString(x.scalar_type()), fmt::join(x.sizes(), ",")));
+  const at::Tensor& y = request.y_B;
+  if (y.dim() != 1 || y.size(0) != x.size(0) || y.scalar_type() != at::kLong)
+    throw Error(ErrorKind::data, fmt::format("batch: y: expected Long of [{}], found {} of [{}]", x.size(0),
+                                             at::toString(y.scalar_type()), fmt::join(y.sizes(), ",")));
+  if (y.min().item<std::int64_t>() < 0 || y.max().item<std::int64_t>() >= plan.backbone.num_classes)
+    throw Error(ErrorKind::data, fmt::format("batch: y: expected labels in 0..{}, found {} to {}",
+                                             plan.backbone.num_classes - 1, y.min().item<std::int64_t>(),
+                                             y.max().item<std::int64_t>()));
+}
+
+// What the augmentation's last part did to the image, undone.
+at::Tensor unnormalised(const at::Tensor& x_BCHW, const Recipe& recipe) {
+  const auto wide = [&](const std::vector<double>& values) {
+    return at::tensor(values, x_BCHW.options()).view({1, -1, 1, 1});
+  };
+  return x_BCHW * wide(recipe.std) + wide(recipe.mean);
+}
+
+void fill_momentum(const std::vector<Stage>& stages, const GivenTensors& given) {
+  const at::NoGradGuard no_grad;
+  for (const Stage& stage : stages)
+    for (const Stage::Part& part : stage.parts()) {
+      std::size_t i = 0;
+      for (const NamedTensor& entry : part.module.tensors()) {
+        if (!entry.trained) continue;
+        const auto found = given.find(momentum_prefix + entry.name);
+        const at::Tensor& momentum = part.optimizer.momentum()[i++];
+        if (found == given.end()) continue;
+        if (found->second.sizes() != momentum.sizes() ||
+            found->second.scalar_type() != momentum.scalar_type())
+          throw Error(
+              ErrorKind::checkpoint,
+              fmt::format("given weights: {}: expected {} of [{}], found {} of [{}]", found->first,
+                          at::toString(momentum.scalar_type()), fmt::join(momentum.sizes(), ","),
+                          at::toString(found->second.scalar_type()), fmt::join(found->second.sizes(), ",")));
+        momentum.copy_(found->second);
+      }
+    }
+}
+
+void append_losses(TensorList& out, const std::vector<Stage>& stages, const Packet& packet) {
+  std::size_t i = 0;
+  for (const Stage& stage : stages)
+    for (const Stage::Part& part : stage.parts()) {
+      const ModuleReport& report = packet.modules.at(i);
+      for (std::size_t b = 0; b < report.losses.size(); ++b) {
+        const BranchSpec& branch = part.module.spec().branches[b];
+        const at::Tensor loss = at::full({}, report.losses[b].loss, at::kDouble);
+        if (branch.own_weight > 0) out.emplace_back(fmt::format("loss.{}.independent", i), loss);
+        if (branch.window_weight > 0) out.emplace_back(fmt::format("loss.{}.cascaded", i), loss);
+      }
+      ++i;
+    }
+}
+
+}  // namespace
+
+std::vector<NamedTensor> all_tensors(const std::vector<Stage>& stages) {
+  std::vector<NamedTensor> all;
+  for (const Stage& stage : stages)
+    for (const Stage::Part& part : stage.parts()) append(all, part.module.tensors());
+  return all;
+}
+
+void check_names(const RunPlan& plan, const GivenTensors& weights) {
+  std::set<std::string> known;
+  for (const NamedTensor& entry : all_tensors(every_stage(plan, {}))) {
+    known.insert(entry.name);
+    if (entry.trained) known.insert(momentum_prefix + entry.name);
+  }
+  for (const auto& [name, value] : weights) {
+    if (known.contains(name)) continue;
+    const auto meant = nearest(name, {known.begin(), known.end()});
+    throw Error(ErrorKind::checkpoint,
+                fmt::format("given weights: expected tensors of this network, found {}{}", name,
+                            meant ? fmt::format("; did you mean {}?", *meant) : ""));
+  }
+}
+
+TensorList single_step(const RunPlan& plan, const StepRequest& request) {
+  check_batch(plan, request);
+  if (request.weights) check_names(plan, *request.weights);
+  std::vector<Stage> stages = every_stage(plan, request);
+  if (request.weights) fill_momentum(stages, *request.weights);
+
+  SnapshotPlane plane(plan.snapshots, std::make_shared<SnapshotBoard>(plan.snapshots.depth()), nullptr,
+                      Seconds(0));
+  std::map<std::string, at::Tensor> grads;
+  for (Stage& stage : stages) {
+    plane.publish_first(stage, 0, {});
+    stage.observe_gradients(
+        [&](const std::string& name, const at::Tensor& grad) { grads[name] = grad.clone(); });
+  }
+  Packet packet;
+  for (std::int64_t step = 0; step < request.steps; ++step) {
+    packet = {.step = step,
+              .lr = plan.config.train.lr,
+              .x_BCHW = request.x_BCHW.contiguous(plan.format()),
+              .y_B = request.y_B};
+    if (plan.needs_image()) packet.image_BCHW = unnormalised(request.x_BCHW, data_recipe(plan.config.data));
+    for (Stage& stage : stages) {
+      plane.refresh(stage, step);
+      packet = stage.process(std::move(packet));
+      plane.publish(stage, step + 1);
+    }
+  }
+  TensorList out;
+  append_losses(out, stages, packet);
+  for (const auto& [name, grad] : grads) out.emplace_back("grad." + name, grad);
+  for (const Stage& stage : stages)
+    for (const Stage::Part& part : stage.parts()) {
+      std::size_t i = 0;
+      for (const NamedTensor& entry : part.module.tensors()) {
+        out.emplace_back(entry.name, entry.tensor);
+        if (entry.trained) out.emplace_back(momentum_prefix + entry.name, part.optimizer.momentum()[i++]);
+      }
+    }
+  return out;
+}
+
+}  // namespace lamina
