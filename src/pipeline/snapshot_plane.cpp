@@ -29,10 +29,14 @@ void SnapshotPlane::await_first(const Stage& stage, std::int64_t step) const {
 StageReport SnapshotPlane::refresh(Stage& stage, std::int64_t step) const {
   StageReport report;
   for (const auto& [part, tensors] : stage.shadows()) {
-    const Stopwatch watch;
-    const SnapshotPtr snapshot =
-        policy_.newest_wins ? board_->latest(part) : board_->at(part, policy_.version_for(step), limit_);
-    report.snapshot_wait_s += watch.elapsed_s();
+    SnapshotPtr snapshot;
+    if (policy_.newest_wins) {
+      snapshot = board_->latest(part);
+    } else {
+      const Stopwatch watch;
+      snapshot = board_->at(part, policy_.version_for(step), limit_);
+      report.snapshot_wait_s += watch.elapsed_s();
+    }
     report.age_steps = std::max(report.age_steps, step - snapshot->version);
     stage.fill(*snapshot);
   }
@@ -50,7 +54,8 @@ std::vector<SnapshotPlane::SnapshotPtr> SnapshotPlane::to_save(const Stage& stag
   if (policy_.newest_wins) return saved;
   for (const std::string& part : stage.spec().published)
     for (const SnapshotPtr& snapshot : board_->held(part))
-      if (snapshot->version >= policy_.version_for(step) && snapshot->version < step) saved.push_back(snapshot);
+      if (snapshot->version >= policy_.version_for(step) && snapshot->version < step)
+        saved.push_back(snapshot);
   return saved;
 }
 

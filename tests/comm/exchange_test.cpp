@@ -6,8 +6,8 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <limits>
+#include <string_view>
 
 #include "comm/exchange_peers.hpp"
 #include "comm/expect_error.hpp"
@@ -36,7 +36,10 @@ void expect_same_bits(const at::Tensor& found, const at::Tensor& expected) {
   EXPECT_EQ(found.sizes(), expected.sizes());
   EXPECT_EQ(found.strides(), expected.strides());
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(found.const_data_ptr()) % 64, 0u);
-  EXPECT_EQ(std::memcmp(found.const_data_ptr(), expected.const_data_ptr(), expected.nbytes()), 0);
+  const auto bytes_of = [](const at::Tensor& tensor) {
+    return std::string_view(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes());
+  };
+  EXPECT_TRUE(bytes_of(found) == bytes_of(expected));
 }
 
 TEST(Exchange, CarriesEveryTensorBitForBitWithItsStridesAndInOrder) {
