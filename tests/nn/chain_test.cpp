@@ -69,6 +69,25 @@ TEST(Chain, EvaluationNormalisesByTheRunningStatisticsAndKeepsThem) {
   EXPECT_EQ(tensors.at("bn.num_batches_tracked").item<std::int64_t>(), 1);
 }
 
+TEST(Chain, AShadowNormalisesByTheBatchWithoutStatisticsOfItsOwn) {
+  const FeatureShape in{4, 8, 8};
+  const Chain owner(every_layer, in, "head.3.", doubles());
+  const Chain shadow(every_layer, in, TensorSet{"ema.", "head.3.", Role::shadow}, doubles());
+  const at::Tensor x = batch_of(5, in);
+  for (const Mode mode : {Mode::train, Mode::eval})
+    EXPECT_TRUE(at::equal(shadow.forward(x, mode), owner.forward(x, Mode::train)));
+
+  std::vector<std::string> names;
+  for (const NamedTensor& entry : shadow.tensors()) {
+    names.push_back(entry.name);
+    EXPECT_FALSE(entry.trained);
+    EXPECT_FALSE(entry.tensor.requires_grad());
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"ema.conv.weight", "ema.bn.weight", "ema.bn.bias",
+                                             "ema.fc.weight", "ema.fc.bias"}));
+  EXPECT_TRUE(same(values_of(shadow.tensors()), trained(owner.tensors())));
+}
+
 TEST(Chain, LeavesItsInputAsItWas) {
   for (std::size_t skipped = 0; skipped < 2; ++skipped) {
     const ChainSpec spec(every_layer.begin() + static_cast<std::ptrdiff_t>(skipped), every_layer.end());

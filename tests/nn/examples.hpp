@@ -27,6 +27,15 @@ inline std::vector<ModuleSpec> modules_of(const Backbone& backbone, std::int64_t
   return make_modules(backbone, cut_into_modules(backbone, {.modules = modules}), {.head = head});
 }
 
+inline std::vector<ModuleSpec> modules_by(const MethodConfig& method, const Backbone& backbone,
+                                          std::int64_t modules) {
+  return make_modules(backbone, cut_into_modules(backbone, {.modules = modules}), method);
+}
+
+inline MethodConfig mlaan_on(const std::string& framework, const MlaanConfig& mlaan = {}) {
+  return {.framework = framework, .use_mlaan = true, .mlaan = mlaan};
+}
+
 inline Initializer doubles(at::MemoryFormat format = at::MemoryFormat::ChannelsLast) {
   return Initializer(7, at::kDouble, format);
 }
@@ -88,13 +97,27 @@ inline std::vector<Module> build(const std::vector<ModuleSpec>& specs, const Ini
   return modules;
 }
 
-// Gradients of one module: of its blocks, then of its head.
+// The EMAs that the modules keep, for their LAMs.
+inline EmaBlocks emas_of(const std::vector<Module>& modules) {
+  EmaBlocks emas;
+  for (const Module& module : modules)
+    for (const Module::Ema& ema : module.emas()) emas.emplace(ema.block, &ema.copy);
+  return emas;
+}
+
+inline std::vector<at::Tensor> values_of(const std::vector<NamedTensor>& tensors) {
+  std::vector<at::Tensor> all;
+  for (const NamedTensor& entry : tensors) all.push_back(entry.tensor.detach());
+  return all;
+}
+
+// Gradients of one module that has one branch: of its blocks, then of the branch's head.
 struct ModuleGradients {
   std::vector<at::Tensor> blocks;
   std::vector<at::Tensor> head;
 };
 
-// One step of local learning without the update: modules one after another, each with its own loss.
+// One step of plain local learning without the update: modules one after another, each with its own loss.
 inline std::vector<ModuleGradients> local_gradients(const std::vector<Module>& modules,
                                                     const at::Tensor& x_BCHW, const at::Tensor& y_B) {
   std::vector<ModuleGradients> all;
@@ -102,8 +125,8 @@ inline std::vector<ModuleGradients> local_gradients(const std::vector<Module>& m
   for (const Module& module : modules) {
     const Pass pass = module.forward(features, Mode::train);
     features = pass.features();
-    const HeadResult result = module.head().train(features, y_B);
-    all.push_back({module.pull_to_parameters(pass, result.feature_grad), result.parameter_grads});
+    const BranchResult result = module.branches().at(0).train(features, {.y_B = y_B}, {});
+    all.push_back({module.pull_to_parameters(pass, result.own_grad), result.parameter_grads});
   }
   return all;
 }

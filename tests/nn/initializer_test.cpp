@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 
+#include "lamina/core/error.hpp"
 #include "nn/examples.hpp"
 
 namespace lamina {
@@ -84,11 +86,75 @@ TEST(Initializer, TheMemoryFormatChangesNoValue) {
 
 TEST(Initializer, NormsStartAsTheIdentity) {
   const Initializer init(1);
-  EXPECT_TRUE(at::equal(init.constant(4, 1.0), at::ones({4})));
-  EXPECT_TRUE(init.constant(4, 1.0).requires_grad());
-  EXPECT_TRUE(at::equal(init.buffer(4, 0.0), at::zeros({4})));
-  EXPECT_FALSE(init.buffer(4, 0.0).requires_grad());
-  EXPECT_TRUE(at::equal(init.counter(), at::zeros({}, at::kLong)));
+  EXPECT_TRUE(at::equal(init.constant("bn.weight", 4, 1.0), at::ones({4})));
+  EXPECT_TRUE(init.constant("bn.weight", 4, 1.0).requires_grad());
+  EXPECT_TRUE(at::equal(init.buffer("bn.running_mean", 4, 0.0), at::zeros({4})));
+  EXPECT_FALSE(init.buffer("bn.running_mean", 4, 0.0).requires_grad());
+  EXPECT_TRUE(at::equal(init.counter("bn.num_batches_tracked"), at::zeros({}, at::kLong)));
+}
+
+TEST(Initializer, ACopyBeginsAsTheTensorThatItIsLike) {
+  const Initializer init(11);
+  const TensorName copy("lam.0.aug.1.conv1.weight", "layer3.0.conv1.weight");
+  const at::Tensor live = init.conv_weight("layer3.0.conv1.weight", 8, 4, 3);
+  EXPECT_TRUE(at::equal(init.conv_weight(copy, 8, 4, 3), live));
+  EXPECT_FALSE(init.conv_weight(copy, 8, 4, 3).is_alias_of(live));
+  EXPECT_FALSE(at::equal(init.conv_weight(copy.own, 8, 4, 3), live));
+}
+
+TEST(Initializer, AGivenTensorOfTheOwnNameComesFirstThenOneOfTheNameItIsLike) {
+  const TensorName copy("ema.a", "a");
+  const at::Tensor of_own = at::full({3}, 5.0f), of_like = at::full({3}, 6.0f);
+  const auto value = [&](const GivenTensors& given, const TensorName& name) {
+    const Initializer init(1, at::kFloat, at::MemoryFormat::ChannelsLast,
+                           std::make_shared<const GivenTensors>(given));
+    return init.constant(name, 3, 7.0).detach();
+  };
+  EXPECT_TRUE(at::equal(value({{"ema.a", of_own}, {"a", of_like}}, copy), of_own));
+  EXPECT_TRUE(at::equal(value({{"a", of_like}}, copy), of_like));
+  EXPECT_TRUE(at::equal(value({{"b", of_like}}, copy), at::full({3}, 7.0f)));
+  EXPECT_TRUE(at::equal(value({{"ema.a", of_own}}, "a"), at::full({3}, 7.0f)));
+}
+
+TEST(Initializer, AGivenTensorIsCopiedAndServesBuffersToo) {
+  const at::Tensor mean = at::full({3}, 5.0f);
+  const Initializer init(1, at::kFloat, at::MemoryFormat::ChannelsLast,
+                         std::make_shared<const GivenTensors>(GivenTensors{{"mean", mean}}));
+  const at::Tensor made = init.buffer("mean", 3, 0.0);
+  EXPECT_TRUE(at::equal(made, mean));
+  EXPECT_FALSE(made.is_alias_of(mean));
+  EXPECT_FALSE(init.constant("mean", 3, 0.0).is_alias_of(mean));
+}
+
+TEST(Initializer, AGivenTensorOfAnotherShapeOrTypeIsRefusedByItsName) {
+  const at::Tensor wrong[] = {at::ones({4}), at::ones({3}, at::kDouble)};
+  for (const at::Tensor& given : wrong) {
+    const Initializer init(1, at::kFloat, at::MemoryFormat::ChannelsLast,
+                           std::make_shared<const GivenTensors>(GivenTensors{{"bn1.bias", given}}));
+    try {
+      init.constant("bn1.bias", 3, 0.0);
+      ADD_FAILURE() << "it was taken";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::checkpoint);
+      EXPECT_NE(std::string(error.what()).find("bn1.bias"), std::string::npos) << error.what();
+    }
+  }
+}
+
+TEST(Initializer, FrozenTensorsHaveTheValuesBlankOnesNoneAndNeitherHasGradientsOrCounts) {
+  const Initializer init(1);
+  const at::Tensor trained = init.conv_weight("w", 8, 4, 3);
+  const std::int64_t before = num_parameters_made();
+  const at::Tensor frozen = init.frozen().conv_weight("w", 8, 4, 3);
+  const at::Tensor blank = init.blank().conv_weight("w", 8, 4, 3);
+  EXPECT_TRUE(at::equal(frozen, trained));
+  EXPECT_TRUE(blank.isnan().all().item<bool>());
+  EXPECT_TRUE(init.blank().frozen().conv_weight("w", 8, 4, 3).isnan().all().item<bool>());
+  for (const at::Tensor& copy : {frozen, blank}) {
+    EXPECT_FALSE(copy.requires_grad());
+    EXPECT_EQ(copy.strides(), trained.strides());
+  }
+  EXPECT_EQ(num_parameters_made(), before);
 }
 
 TEST(Initializer, CountsTheParametersThatItMakes) {

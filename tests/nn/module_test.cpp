@@ -34,8 +34,11 @@ TEST(MakeModules, EveryBlockIsInOneModuleAndTheLastHasTheClassifier) {
     ASSERT_EQ(static_cast<std::int64_t>(modules[i].blocks.size()), next - modules[i].first_block);
     for (std::int64_t b = 0; b < next - modules[i].first_block; ++b)
       EXPECT_EQ(modules[i].blocks[b].id, net.blocks[modules[i].first_block + b].id);
-    EXPECT_EQ(modules[i].head_name, i < 7 ? "1c2f" : "classifier");
-    EXPECT_EQ(modules[i].head_prefix, i < 7 ? "head." + std::to_string(i) + ".independent." : "");
+    ASSERT_EQ(modules[i].branches.size(), 1u);
+    const BranchSpec& branch = modules[i].branches.front();
+    EXPECT_EQ(branch.name, i < 7 ? "independent" : "classifier");
+    EXPECT_EQ(branch.head.name, i < 7 ? "1c2f" : "classifier");
+    EXPECT_EQ(branch.head_prefix(), i < 7 ? "head." + std::to_string(i) + ".independent." : "");
     EXPECT_EQ(modules[i].in, i > 0 ? modules[i - 1].out : net.blocks.front().in);
   }
   EXPECT_EQ(next, static_cast<std::int64_t>(net.blocks.size()));
@@ -44,7 +47,7 @@ TEST(MakeModules, EveryBlockIsInOneModuleAndTheLastHasTheClassifier) {
 TEST(MakeModules, AFrameworkBringsItsOwnHeadUnlessOneIsNamed) {
   const Backbone net = backbone_of("resnet8");
   const auto head = [&](const MethodConfig& method) {
-    return make_modules(net, {1}, method).front().head_name;
+    return make_modules(net, {1}, method).front().branches.front().head.name;
   };
   EXPECT_EQ(head({.framework = "dgl"}), "dgl");
   EXPECT_EQ(head({.framework = "greedy"}), "linear");
@@ -58,13 +61,13 @@ TEST(MakeModules, CostsAddUpToThoseOfTheNetwork) {
   for (const std::int64_t modules : {2, 5, 9}) {
     std::int64_t parameters = 0, multiply_adds = 0;
     for (const ModuleSpec& module : modules_of(net, modules, "dgl")) {
-      parameters += module.parameters() - cost(module.head, module.out).parameters;
+      parameters += module.parameters() - module.branches.front().parameters();
       multiply_adds += module.multiply_adds();
     }
     EXPECT_EQ(parameters, whole.parameters() - 650);  // the classifier's
     EXPECT_EQ(multiply_adds, whole.multiply_adds());
   }
-  EXPECT_EQ(whole.head_multiply_adds(), 640);
+  EXPECT_EQ(whole.branch_multiply_adds(), 640);
 }
 
 TEST(Module, NamesAreUniqueOverTheNetwork) {
@@ -79,10 +82,12 @@ TEST(Module, NamesAreUniqueOverTheNetwork) {
 TEST(Module, ParametersAreThoseAmongItsTensorsInTheirOrder) {
   for (const Module& module : three_modules("1c2f")) {
     std::vector<at::Tensor> parameters = module.block_parameters();
-    parameters.insert(parameters.end(), module.head_parameters().begin(), module.head_parameters().end());
-    const std::vector<at::Tensor> expected = trained(module.tensors());
-    ASSERT_EQ(parameters.size(), expected.size());
-    for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(parameters[i].is_same(expected[i]));
+    for (const Branch& branch : module.branches())
+      parameters.insert(parameters.end(), branch.parameters().begin(), branch.parameters().end());
+    for (const std::vector<at::Tensor>& expected : {trained(module.tensors()), module.parameters()}) {
+      ASSERT_EQ(parameters.size(), expected.size());
+      for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(parameters[i].is_same(expected[i]));
+    }
   }
 }
 
@@ -120,7 +125,7 @@ TEST_P(GradientIsolation, AHeadTouchesItsOwnModuleOnly) {
   const std::vector<ModuleGradients> before = local_gradients(three_modules(GetParam()), x, y);
   for (std::size_t perturbed = 0; perturbed < 3; ++perturbed) {
     const std::vector<Module> modules = three_modules(GetParam());
-    stir(modules[perturbed].head_parameters());
+    stir(modules[perturbed].branches().front().parameters());
     const std::vector<ModuleGradients> after = local_gradients(modules, x, y);
     for (std::size_t i = 0; i < 3; ++i) {
       EXPECT_EQ(same(after[i].blocks, before[i].blocks), i != perturbed) << i << ", perturbed " << perturbed;
@@ -144,7 +149,8 @@ TEST(Module, OneModuleHasTheGradientsOfOrdinaryTraining) {
     for (const at::Tensor& parameter : trained(block.tensors())) of_blocks.push_back(parameter);
     features = block.forward(features, Mode::train);
   }
-  const Head head(spec.head, spec.out, spec.head_prefix, doubles());
+  const BranchSpec& classifier = spec.branches.front();
+  const Head head(classifier.head, spec.out, classifier.head_prefix(), doubles());
   const at::Tensor loss = at::cross_entropy_loss(head.logits(features, Mode::train), y);
   const std::vector<at::Tensor> of_head = trained(head.tensors());
   EXPECT_LT(distance(local.blocks, torch::autograd::grad({loss}, of_blocks, {}, /*retain_graph=*/true)),
@@ -183,7 +189,7 @@ TEST(Module, EvaluationChangesNothingAndKeepsNoGraph) {
   std::vector<at::Tensor> before, after;
   for (const NamedTensor& entry : module.tensors()) before.push_back(entry.tensor.detach().clone());
   const Pass pass = module.forward(batch_of(4, image, 2), Mode::eval);
-  module.head().eval(pass.features(), labels_of(4));
+  module.classifier().eval(pass.features(), {.y_B = labels_of(4)});
   for (const NamedTensor& entry : module.tensors()) after.push_back(entry.tensor.detach());
   EXPECT_TRUE(same(after, before));
   EXPECT_FALSE(pass.output.requires_grad());
@@ -194,7 +200,7 @@ TEST(Module, OnlyInEvaluationIsASampleIndependentOfTheOthers) {
   local_gradients({module}, batch_of(8, image, 3), labels_of(8));
   const at::Tensor x = batch_of(4, image);
   const auto logits = [&](const at::Tensor& batch, Mode mode) {
-    return module.head().logits(module.forward(batch, mode).features(), mode).detach();
+    return module.classifier().head().logits(module.forward(batch, mode).features(), mode).detach();
   };
   EXPECT_LT(distance(logits(x.slice(0, 2, 3), Mode::eval), logits(x, Mode::eval).slice(0, 2, 3)), 1e-12);
   EXPECT_GT(distance(logits(x.slice(0, 2, 3), Mode::train), logits(x, Mode::train).slice(0, 2, 3)), 1e-3);

@@ -14,6 +14,13 @@ inline std::vector<ModuleSpec> small_modules(const std::string& head = "mlp_sr")
   return make_modules(net, cut_into_modules(net, {.modules = 4}), {.framework = "greedy", .head = head});
 }
 
+/// The same modules under MLAAN with windows of 3.
+inline std::vector<ModuleSpec> small_mlaan_modules() {
+  const Backbone net = make_backbone({.backbone = "resnet8"}, {3, 8, 8}, 10);
+  return make_modules(net, cut_into_modules(net, {.modules = 4}),
+                      {.framework = "greedy", .use_mlaan = true, .mlaan = {.wx = 0.3, .wy = 0.7}});
+}
+
 inline Packet train_packet(std::int64_t step, std::int64_t batch, at::ScalarType dtype = at::kFloat) {
   at::manual_seed(1000 + step);
   Packet packet;

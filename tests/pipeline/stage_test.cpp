@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "lamina/core/error.hpp"
+#include "lamina/pipeline/stage_cut.hpp"
 #include "small_network.hpp"
 
 namespace lamina {
@@ -28,16 +29,9 @@ void run(std::vector<Stage>& stages, Packet packet) {
 }
 
 std::vector<Stage> split(const std::vector<std::int64_t>& ends, const Initializer& init) {
-  const std::vector<ModuleSpec> modules = small_modules();
   std::vector<Stage> stages;
-  std::size_t first = 0;
-  for (std::size_t i = 0; i <= ends.size(); ++i) {
-    const std::size_t end = i < ends.size() ? ends[i] + 1 : modules.size();
-    stages.emplace_back(static_cast<int>(i),
-                        std::vector<ModuleSpec>(modules.begin() + first, modules.begin() + end), SgdConfig{},
-                        init);
-    first = end;
-  }
+  for (const StageSpec& spec : make_stage_specs(cut_into_stages(small_modules(), ends), 1, true))
+    stages.emplace_back(spec, StageOptions{}, init);
   return stages;
 }
 
@@ -67,11 +61,10 @@ TEST(Stage, AStepEqualsPlainAutogradOnEachModulesOwnLoss) {
   at::Tensor x = packet.x_BCHW;
   for (const ModuleSpec& spec : specs) {
     const Module module(spec, float64);
-    std::vector<at::Tensor> parameters = module.block_parameters();
-    parameters.insert(parameters.end(), module.head_parameters().begin(), module.head_parameters().end());
+    const std::vector<at::Tensor> parameters = module.parameters();
+    const Head& head = module.branches().front().head();
     const Pass pass = module.forward(x, Mode::train);
-    const at::Tensor loss =
-        at::cross_entropy_loss(module.head().logits(pass.output, Mode::train), packet.y_B);
+    const at::Tensor loss = at::cross_entropy_loss(head.logits(pass.output, Mode::train), packet.y_B);
     const auto grads = torch::autograd::grad({loss}, parameters);
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const at::Tensor g = grads[i] + sgd.weight_decay * parameters[i].detach();
@@ -83,12 +76,11 @@ TEST(Stage, AStepEqualsPlainAutogradOnEachModulesOwnLoss) {
   std::size_t i = 0;
   for (const Stage& stage : stages)
     for (const Stage::Part& part : stage.parts())
-      for (const auto* parameters : {&part.module.block_parameters(), &part.module.head_parameters()})
-        for (const at::Tensor& parameter : *parameters) {
-          const double error = (parameter.detach() - expected[i]).norm().item<double>();
-          EXPECT_LE(error, 1e-12 * expected[i].norm().item<double>() + 1e-300) << i;
-          ++i;
-        }
+      for (const at::Tensor& parameter : part.module.parameters()) {
+        const double error = (parameter.detach() - expected[i]).norm().item<double>();
+        EXPECT_LE(error, 1e-12 * expected[i].norm().item<double>() + 1e-300) << i;
+        ++i;
+      }
   EXPECT_EQ(i, expected.size());
 }
 
@@ -101,7 +93,7 @@ TEST(Stage, ItsOutputIsDetachedAndTheLastStageLeavesNoActivation) {
   EXPECT_EQ(packet.x_BCHW.numel(), 0);
   EXPECT_EQ(packet.samples(), 6);
   EXPECT_EQ(packet.modules.size(), 4u);
-  EXPECT_EQ(packet.stage_s.size(), 2u);
+  EXPECT_EQ(packet.stages.size(), 2u);
 }
 
 TEST(Stage, EvaluationChangesNothing) {
@@ -124,7 +116,7 @@ TEST(Stage, LearnsABatchByHeart) {
   for (int step = 0; step < 30; ++step) {
     Packet packet = train_packet(0, 16);
     for (Stage& stage : stages) packet = stage.process(std::move(packet));
-    (step == 0 ? first : last) = packet.modules.back().loss;
+    (step == 0 ? first : last) = packet.modules.back().losses.front().loss;
   }
   EXPECT_LT(last, 0.2 * first);
 }

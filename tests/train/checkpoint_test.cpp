@@ -7,6 +7,7 @@
 
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
+#include "lamina/pipeline/stage_cut.hpp"
 #include "lamina/train/run_config.hpp"
 #include "pipeline/small_network.hpp"
 #include "temporary_directory.hpp"
@@ -22,12 +23,10 @@ std::string config_yaml() {
 }
 
 std::vector<Stage> two_stages(std::uint64_t seed) {
-  const std::vector<ModuleSpec> modules = testing::small_modules();
+  const auto cut = cut_into_stages(testing::small_modules(), std::vector<std::int64_t>{1});
   std::vector<Stage> stages;
-  stages.emplace_back(0, std::vector<ModuleSpec>(modules.begin(), modules.begin() + 2), SgdConfig{},
-                      Initializer(seed));
-  stages.emplace_back(1, std::vector<ModuleSpec>(modules.begin() + 2, modules.end()), SgdConfig{},
-                      Initializer(seed));
+  for (const StageSpec& spec : make_stage_specs(cut, 1, true))
+    stages.emplace_back(spec, StageOptions{}, Initializer(seed));
   return stages;
 }
 
