@@ -23,15 +23,13 @@ std::filesystem::path find_checkpoint(const std::filesystem::path& directory) {
 }  // namespace
 
 void add_eval_command(CLI::App& app) {
-  struct Arguments {
+  struct Arguments : ConfigArguments {
     std::string directory;
-    std::vector<std::string> sets;
   };
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("eval", "evaluate a checkpoint on the test set");
   command->add_option("checkpoint", arguments->directory, "a checkpoint, or a run's directory")->required();
-  command->add_option("--set", arguments->sets, "override one value, e.g. --set data.root=DIR")
-      ->allow_extra_args(false);
+  arguments->add_sets_to(*command);
   command->callback([arguments] {
     const std::filesystem::path checkpoint = find_checkpoint(arguments->directory);
     const Manifest manifest = read_manifest(checkpoint);
@@ -39,7 +37,7 @@ void add_eval_command(CLI::App& app) {
     text.set("pipeline.workers=1");
     text.set("pipeline.threads=auto");
     text.set("pipeline.transport=auto");
-    for (const std::string& assignment : arguments->sets) text.set(assignment);
+    text = arguments->over(std::move(text));
     const RunPlan plan = make_run_plan(read_run_config(text), mpi_launch());
     check_same_run(manifest, list_fields(plan.config));
     const auto summary = run(plan, {.mode = RunMode::eval, .checkpoint = checkpoint.string()});
