@@ -22,16 +22,20 @@ void add_bench_command(CLI::App& app);
 
 /// What every command that takes a configuration is given.
 struct ConfigArguments {
-  std::string file;
+  std::vector<std::string> files;
   std::vector<std::string> sets;
   std::string out;
 
-  /// Adds CONFIG and --set.
+  /// Adds CONFIG... and --set.
   void add_to(CLI::App& command);
+  /// Adds --set alone: of a command that has its configuration from elsewhere.
+  void add_sets_to(CLI::App& command);
   /// Adds --out too.
   void add_out_to(CLI::App& command);
-  /// Reads file and overrides. @throws Error{config}
+  /// The files, each laid over those before it, and the overrides over all. @throws Error{config}
   ConfigText text() const;
+  /// The overrides over another text. @throws Error{config}
+  ConfigText over(ConfigText text) const;
   /// Reads, checks and works out the configuration. @throws Error{config}
   RunPlan plan() const;
 };

@@ -3,7 +3,12 @@
 namespace lamina {
 
 void ConfigArguments::add_to(CLI::App& command) {
-  command.add_option("config", file, "configuration, YAML")->required();
+  command.add_option("config", files, "configuration, YAML; of several files a later one wins, key by key")
+      ->required();
+  add_sets_to(command);
+}
+
+void ConfigArguments::add_sets_to(CLI::App& command) {
   command.add_option("--set", sets, "override one value, e.g. --set train.max_steps=30")
       ->allow_extra_args(false);
 }
@@ -13,7 +18,10 @@ void ConfigArguments::add_out_to(CLI::App& command) {
 }
 
 ConfigText ConfigArguments::text() const {
-  ConfigText text = ConfigText::from_file(file);
+  return over(ConfigText::from_files(files));
+}
+
+ConfigText ConfigArguments::over(ConfigText text) const {
   for (const std::string& assignment : sets) text.set(assignment);
   return text;
 }

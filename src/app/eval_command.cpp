@@ -7,15 +7,13 @@
 namespace lamina {
 
 void add_eval_command(CLI::App& app) {
-  struct Arguments {
+  struct Arguments : ConfigArguments {
     std::string directory;
-    std::vector<std::string> sets;
   };
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("eval", "evaluate a checkpoint on the test set");
   command->add_option("checkpoint", arguments->directory, "a checkpoint, or a run's directory")->required();
-  command->add_option("--set", arguments->sets, "override one value, e.g. --set data.root=DIR")
-      ->allow_extra_args(false);
+  arguments->add_sets_to(*command);
   command->callback([arguments] {
     const OpenedCheckpoint opened = open_checkpoint(arguments->directory, arguments->sets);
     const auto summary = run(opened.plan, {.mode = RunMode::eval, .checkpoint = opened.path.string()});

@@ -1,7 +1,8 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "commands.hpp"
-#include "lamina/nn/layer.hpp"
+#include "lamina/nn/module.hpp"
 
 namespace lamina {
 namespace {
@@ -28,22 +29,22 @@ std::string heads(const ModuleSpec& module) {
 void print_partition(const RunPlan& plan) {
   fmt::print("\n# partition: {} modules in {} stages on {} worker(s)\n", plan.modules.size(),
              plan.stages.size(), plan.num_workers());
-  fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:<10} {:>12} {:>14} {:>14}\n", "module", "stage", "worker",
-             "blocks", "output", "head", "parameters", "mult-adds", "of the head");
+  fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:>12} {:>14} {:>14}  {}\n", "module", "stage", "worker",
+             "blocks", "output", "parameters", "mult-adds", "of the heads", "heads");
   std::int64_t parameters = 0, multiply_adds = 0, of_heads = 0;
   for (int w = 0; w < plan.num_workers(); ++w)
     for (int s = plan.first_stage[w]; s < plan.first_stage[w + 1]; ++s)
       for (const ModuleSpec& m : plan.stages[s].modules) {
-        fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:<10} {:>12} {:>14} {:>14}\n", m.index, s, w,
+        fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:>12} {:>14} {:>14}  {}\n", m.index, s, w,
                    text(m.blocks.front().id) + ".." + text(m.blocks.back().id),
-                   fmt::format("{}x{}x{}", m.out.channels, m.out.height, m.out.width), heads(m),
-                   m.parameters(), m.multiply_adds(), m.branch_multiply_adds());
+                   fmt::format("{}x{}x{}", m.out.channels, m.out.height, m.out.width), m.parameters(),
+                   m.multiply_adds(), m.branch_multiply_adds(), heads(m));
         parameters += m.parameters();
         multiply_adds += m.multiply_adds();
         of_heads += m.branch_multiply_adds();
       }
-  fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:<10} {:>12} {:>14} {:>14}\n", "total", "", "", "", "", "",
-             parameters, multiply_adds, of_heads);
+  fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:>12} {:>14} {:>14}\n", "total", "", "", "", "", parameters,
+             multiply_adds, of_heads);
 }
 
 void print_schedule(const RunPlan& plan) {
@@ -51,18 +52,37 @@ void print_schedule(const RunPlan& plan) {
              text(play(plan.schedule, shown_packets, static_cast<int>(plan.config.pipeline.buffers))));
 }
 
+// A module at a time, and no values drawn for it: the whole network with its copies may be large.
+void print_names(const RunPlan& plan) {
+  fmt::print("\n# tensors: name, shape, and whether it is trained, an average of trained ones or a buffer\n");
+  const Initializer blank = Initializer(0).blank();
+  for (const ModuleSpec& spec : plan.modules) {
+    fmt::print("# module {}\n", spec.index);
+    for (const NamedTensor& entry : Module(spec, blank).tensors())
+      fmt::print("{:<44} {:<18} {}\n", entry.name, fmt::format("[{}]", fmt::join(entry.tensor.sizes(), ",")),
+                 entry.trained                    ? "trained"
+                 : entry.name.starts_with("ema.") ? "average"
+                                                  : "buffer");
+  }
+}
+
 }  // namespace
 
 void add_show_command(CLI::App& app) {
-  const auto arguments = std::make_shared<ConfigArguments>();
+  struct Arguments : ConfigArguments {
+    bool names = false;
+  };
+  const auto arguments = std::make_shared<Arguments>();
   CLI::App* command =
       app.add_subcommand("show", "the effective configuration, the partition and the schedule");
   arguments->add_to(*command);
+  command->add_flag("--names", arguments->names, "list the tensors of every module too, with their shapes");
   command->callback([arguments] {
     const RunPlan plan = arguments->plan();
     print_config(plan, arguments->text());
     print_partition(plan);
     print_schedule(plan);
+    if (arguments->names) print_names(plan);
   });
 }
 

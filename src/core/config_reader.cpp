@@ -66,13 +66,8 @@ class Reader final : public FieldVisitor {
     const Section& section = open_.back();
     if (!section.entry) return;
     for (const Entry& entry : section.entry->entries) {
-      const Entry* last = section.entry->find(entry.key);
-      if (last != &entry) {
-        problems_->add(dotted(entry.key),
-                       fmt::format("expected the key once, found it before at {}", entry.origin));
-      } else if (std::ranges::count(section.keys, entry.key) == 0) {
+      if (std::ranges::count(section.keys, entry.key) == 0)
         problems_->add(dotted(entry.key), "unknown key" + did_you_mean(entry.key, section.keys));
-      }
     }
   }
 

@@ -1,12 +1,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "core/config_entry.hpp"
 #include "core/config_value.hpp"
 #include "lamina/core/error.hpp"
-#include "lamina/core/files.hpp"
 
 namespace lamina {
 namespace {
@@ -18,22 +18,16 @@ constexpr const char* kOverride = "--set";
 }
 
 /// Names the lines of one text in messages; those of an override have no number.
-class Lines {
- public:
-  explicit Lines(std::string text_name, bool numbered)
-      : text_name_(std::move(text_name)), numbered_(numbered) {}
+struct Lines {
+  std::string text;
+  bool numbered = true;
 
   int number(const YAML::Mark& mark) const {
-    return numbered_ && !mark.is_null() ? mark.line + 1 : Entry::kNoLine;
+    return numbered && !mark.is_null() ? mark.line + 1 : Entry::kNoLine;
   }
   std::string origin(const YAML::Mark& mark) const {
-    const int line = number(mark);
-    return line == Entry::kNoLine ? text_name_ : fmt::format("{}:{}", text_name_, line);
+    return Entry{.text = text, .line = number(mark)}.origin();
   }
-
- private:
-  std::string text_name_;
-  bool numbered_;
 };
 
 YAML::Node load(const std::string& text, const Lines& lines) {
@@ -49,9 +43,9 @@ YAML::Node load(const std::string& text, const Lines& lines) {
   }
 }
 
-std::vector<Entry> sections_of(const YAML::Node& node, const Lines& lines, int depth = 0) {
+std::list<Entry> sections_of(const YAML::Node& node, const Lines& lines, int depth = 0) {
   constexpr int kMostDepth = 8;  // an anchor may make a section contain itself
-  std::vector<Entry> entries;
+  std::list<Entry> entries;
   if (!node.IsMap()) return entries;
   if (depth == kMostDepth) {
     fail(lines.origin(node.Mark()),
@@ -62,8 +56,12 @@ std::vector<Entry> sections_of(const YAML::Node& node, const Lines& lines, int d
     const YAML::Mark mark = key.Mark();
     if (!key.IsScalar())
       fail(lines.origin(mark), fmt::format("expected a word as key, found {}", describe(key)));
+    const auto same = std::ranges::find(entries, key.Scalar(), &Entry::key);
+    if (same != entries.end())
+      fail(lines.origin(mark),
+           fmt::format("{}: expected the key once, found it before at {}", same->key, same->origin()));
     entries.push_back({.key = key.Scalar(),
-                       .origin = lines.origin(mark),
+                       .text = lines.text,
                        .line = lines.number(mark),
                        .value = pair.second,
                        .entries = sections_of(pair.second, lines, depth + 1)});
@@ -71,23 +69,31 @@ std::vector<Entry> sections_of(const YAML::Node& node, const Lines& lines, int d
   return entries;
 }
 
-/// The last entry of this key in a section, made if there is none.
-Entry& entry_in(Entry& section, std::string_view key) {
-  const auto found = std::find_if(section.entries.rbegin(), section.entries.rend(),
-                                  [&](const Entry& entry) { return entry.key == key; });
-  if (found != section.entries.rend()) return *found;
-  return section.entries.emplace_back(Entry{.key = std::string(key), .origin = kOverride});
+void lay_over(Entry& section, std::list<Entry> entries) {
+  for (Entry& entry : entries) {
+    const auto same = std::ranges::find(section.entries, entry.key, &Entry::key);
+    if (same == section.entries.end())
+      section.entries.push_back(std::move(entry));
+    else if (same->is_section() && entry.is_section())
+      lay_over(*same, std::move(entry.entries));
+    else
+      section.entries.insert(section.entries.erase(same), std::move(entry));
+  }
 }
 
 }  // namespace
 
+std::string Entry::origin() const {
+  return line == kNoLine ? text : fmt::format("{}:{}", text, line);
+}
+
 const Entry* Entry::find(std::string_view dotted) const {
-  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
-    if (!dotted.starts_with(entry->key)) continue;
-    const std::string_view rest = dotted.substr(entry->key.size());
-    if (rest.empty()) return &*entry;
+  for (const Entry& entry : entries) {
+    if (!dotted.starts_with(entry.key)) continue;
+    const std::string_view rest = dotted.substr(entry.key.size());
+    if (rest.empty()) return &entry;
     if (rest.front() != '.') continue;
-    if (const Entry* below = entry->find(rest.substr(1))) return below;
+    if (const Entry* below = entry.find(rest.substr(1))) return below;
   }
   return nullptr;
 }
@@ -97,65 +103,65 @@ ConfigText::ConfigText(ConfigText&&) noexcept = default;
 ConfigText& ConfigText::operator=(ConfigText&&) noexcept = default;
 ConfigText::~ConfigText() = default;
 
-ConfigText ConfigText::from_file(const std::string& path) {
-  std::string text;
-  try {
-    text = read_file(path);
-  } catch (const Error& error) {
-    throw Error(ErrorKind::config, fmt::format("expected a configuration file: {}", error.what()));
-  }
-  return from_text(text, path);
-}
-
 ConfigText ConfigText::from_text(const std::string& text, const std::string& origin) {
-  const Lines lines(origin, true);
+  const Lines lines{origin};
   const YAML::Node node = load(text, lines);
   if (!node.IsMap() && !node.IsNull()) {
     fail(lines.origin(node.Mark()), fmt::format("expected keys with values, found {}", describe(node)));
   }
   auto state = std::make_unique<State>();
-  state->root = {.origin = origin, .value = node, .entries = sections_of(node, lines)};
+  state->root.entries = sections_of(node, lines);
+  state->texts = {origin};
   return ConfigText(std::move(state));
+}
+
+void ConfigText::lay(ConfigText over) {
+  lay_over(state_->root, std::move(over.state_->root.entries));
+  std::ranges::move(over.state_->texts, std::back_inserter(state_->texts));
 }
 
 void ConfigText::set(const std::string& assignment) {
   const std::string origin = fmt::format("{} {}", kOverride, assignment);
   const std::size_t equals = assignment.find('=');
-  const std::string_view key = std::string_view(assignment).substr(0, equals);
+  std::string_view key = std::string_view(assignment).substr(0, equals);
   if (equals == std::string::npos || key.empty() || key.front() == '.' || key.back() == '.' ||
       key.find("..") != key.npos) {
     fail(origin, fmt::format("expected section.key=value, found '{}'", assignment));
   }
-  const YAML::Node value = load(assignment.substr(equals + 1), Lines(origin, false));
-  std::vector<Entry> entries = sections_of(value, Lines(kOverride, false));
-
-  Entry* section = &state_->root;
-  std::string_view rest = key;
-  for (std::size_t dot = rest.find('.'); dot != rest.npos; dot = rest.find('.')) {
-    section = &entry_in(*section, rest.substr(0, dot));
-    if (!section->is_section()) section->value = YAML::Node(YAML::NodeType::Map);
-    rest.remove_prefix(dot + 1);
+  const YAML::Node value = load(assignment.substr(equals + 1), {origin, false});
+  Entry root;
+  Entry* section = &root;
+  for (std::size_t dot = key.find('.'); dot != key.npos; dot = key.find('.')) {
+    section = &section->entries.emplace_back(Entry{
+        .key = std::string(key.substr(0, dot)), .text = kOverride, .value = YAML::Node(YAML::NodeType::Map)});
+    key.remove_prefix(dot + 1);
   }
-  entry_in(*section, rest) = {
-      .key = std::string(rest), .origin = kOverride, .value = value, .entries = std::move(entries)};
+  section->entries.push_back({.key = std::string(key),
+                              .text = kOverride,
+                              .value = value,
+                              .entries = sections_of(value, {kOverride, false})});
+  lay_over(state_->root, std::move(root.entries));
 }
 
 std::string ConfigText::origin(std::string_view key) const {
   const Entry* entry = state_->root.find(key);
-  return entry ? entry->origin : "default";
+  return entry ? entry->origin() : "default";
 }
 
 void ConfigText::raise(const Problems& problems) const {
   if (problems.empty()) return;
-  std::vector<std::pair<int, std::string>> lines;
+  // By text, then by line; overrides and defaults belong to none and come last.
+  std::vector<std::pair<std::pair<std::ptrdiff_t, int>, std::string>> lines;
   for (const auto& [key, message] : problems.entries()) {
     const Entry* entry = state_->root.find(key);
-    lines.emplace_back(entry ? entry->line : Entry::kNoLine,
-                       fmt::format("{}: {}: {}", origin(key), key, message));
+    const std::string text = entry ? entry->text : "";
+    lines.push_back({{std::ranges::find(state_->texts, text) - state_->texts.begin(),
+                      entry ? entry->line : Entry::kNoLine},
+                     fmt::format("{}: {}: {}", origin(key), key, message)});
   }
   std::ranges::stable_sort(lines, {}, [](const auto& line) { return line.first; });
   std::string all;
-  for (const auto& [number, text] : lines) all += (all.empty() ? "" : "\n") + text;
+  for (const auto& [place, text] : lines) all += (all.empty() ? "" : "\n") + text;
   throw Error(ErrorKind::config, all);
 }
 

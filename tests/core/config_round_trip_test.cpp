@@ -23,6 +23,16 @@ struct Inner {
   }
 };
 
+struct Extra {
+  std::int64_t number = 3;
+  WordOrLists leaps = std::string("auto");
+  bool operator==(const Extra&) const = default;
+  void visit(FieldVisitor& v) {
+    v.field("number", &number, "");
+    v.field("leaps", &leaps, "", one_of({"auto", "next"}));
+  }
+};
+
 struct Outer {
   bool flag = false;
   std::int64_t number = 0;
@@ -30,6 +40,8 @@ struct Outer {
   Inner inner;
   IntOrList one_or_many;
   IntLists lists;
+  bool has_extra = false;
+  Extra extra{};
   bool operator==(const Outer&) const = default;
   void visit(FieldVisitor& v) {
     v.field("flag", &flag, "");
@@ -38,6 +50,7 @@ struct Outer {
     v.field("fraction", &fraction, "");
     v.field("one_or_many", &one_or_many, "");
     v.field("lists", &lists, "");
+    v.optional_section("extra", extra, has_extra);
   }
 };
 
@@ -61,10 +74,12 @@ class Draw {
                  .fraction = fraction(),
                  .inner = {.text = text(), .maybe = std::nullopt},
                  .one_or_many = integer(),
-                 .lists = {}};
+                 .lists = {},
+                 .has_extra = below(2) == 1};
     if (below(2) == 1) config.inner.maybe = integer();
     if (below(2) == 1) config.one_or_many = integers();
     for (std::size_t i = below(4); i > 0; --i) config.lists.push_back(integers());
+    if (config.has_extra) config.extra = {.number = integer(), .leaps = leaps()};
     return config;
   }
 
@@ -75,6 +90,13 @@ class Draw {
     std::vector<std::int64_t> values(below(4));
     for (std::int64_t& value : values) value = integer();
     return values;
+  }
+  WordOrLists leaps() {
+    if (below(3) == 0) return std::string(below(2) == 0 ? "auto" : "next");
+    std::vector<IntLists> lists(below(4));
+    for (IntLists& list : lists)
+      for (std::size_t i = below(4); i > 0; --i) list.push_back(integers());
+    return lists;
   }
   double fraction() {
     const double value = std::bit_cast<double>(random_());
@@ -121,6 +143,13 @@ TEST(ConfigRoundTrip, KeepsTheExtremesOfNumbers) {
           << fraction;
     }
   }
+}
+
+TEST(ConfigRoundTrip, PrintsTheWordNoneForASectionThatIsNotThere) {
+  Outer config{.inner = {}, .one_or_many = {}, .lists = {}};
+  EXPECT_NE(to_yaml(list_fields(config)).find("extra: none\n"), std::string::npos);
+  config.has_extra = true;
+  EXPECT_NE(to_yaml(list_fields(config)).find("extra:\n  number: 3\n  leaps: auto\n"), std::string::npos);
 }
 
 TEST(ConfigRoundTrip, PrintsNumbersAsShortAsTheyCanBe) {

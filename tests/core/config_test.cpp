@@ -5,10 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <functional>
 #include <ostream>
 
-#include "lamina/core/error.hpp"
+#include "core/config_errors.hpp"
 #include "lamina/core/files.hpp"
 #include "lamina/core/process.hpp"
 
@@ -52,17 +51,6 @@ struct RunConfig {
     v.section("train", train);
   }
 };
-
-/// The message that a user reads, or nothing if all is well.
-std::string errors(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::config);
-    return error.what();
-  }
-  return "";
-}
 
 struct Filled {
   RunConfig config;
@@ -172,7 +160,7 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"trian: {epochs: 3}", "c.yaml:1: trian: unknown key; did you mean \"train\"?"},
         Mistake{"elephant: 3", "c.yaml:1: elephant: unknown key"},
         Mistake{"train.epochs: 3", "c.yaml:1: train.epochs: unknown key"},
-        Mistake{"out: run\nout: run\n", "c.yaml:2: out: expected the key once, found it before at c.yaml:1"}),
+        Mistake{"include: other.yaml", "c.yaml:1: include: unknown key"}),
     [](const auto& mistake) { return std::to_string(mistake.index); });
 
 TEST(Config, NamesAllProblemsAtOnceInTheOrderOfTheFile) {
@@ -225,6 +213,14 @@ TEST(Config, OverridesCreateSectionsAlsoInPlaceOfAValue) {
   EXPECT_EQ(read.config.train.pipeline.threads, 2);
 }
 
+TEST(Config, OverridesOfASectionLeaveItsOtherKeys) {
+  ConfigText text = ConfigText::from_text("train: {epochs: 3, lr: 0.1}\n", "c.yaml");
+  text.set("train={epochs: 4}");
+  const Filled read = fill(std::move(text));
+  EXPECT_EQ(read.config.train.epochs, 4);
+  EXPECT_EQ(read.config.train.lr, 0.1);
+}
+
 TEST(Config, OverridesWithUnknownKeysAreProblems) {
   ConfigText text = ConfigText::from_text("", "c.yaml");
   text.set("train.epoch=4");
@@ -255,6 +251,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Mistake{"a: 1\n---\nb: 2\n", "c.yaml:3: expected one YAML document, found 2"},
                     Mistake{"just words\n", "c.yaml:1: expected keys with values, found 'just words'"},
                     Mistake{"- a\n- b\n", "c.yaml:1: expected keys with values, found ['a', 'b']"},
+                    Mistake{"a: 1\nb: {c: 2, c: 2}\n",
+                            "c.yaml:2: c: expected the key once, found it before at c.yaml:2"},
                     Mistake{"[a]: 3\n", "c.yaml:1: expected a word as key, found ['a']"},
                     Mistake{"a: &a\n  b: *a\n", "c.yaml:1: expected sections at most 8 deep"}),
     [](const auto& mistake) { return std::to_string(mistake.index); });
@@ -262,10 +260,10 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Config, NamesTheFileThatItReads) {
   const std::filesystem::path path =
       std::filesystem::path(testing::TempDir()) / fmt::format("lamina_config_{}.yaml", process_id());
-  EXPECT_THAT(errors([&] { ConfigText::from_file(path); }),
+  EXPECT_THAT(errors([&] { ConfigText::from_files({path}); }),
               testing::AllOf(HasSubstr(path.string()), HasSubstr("No such file or directory")));
   write_file_atomically(path, "out: here\n\ntrain: {epochs: 2}\n");
-  EXPECT_EQ(ConfigText::from_file(path).origin("train.epochs"), path.string() + ":3");
+  EXPECT_EQ(ConfigText::from_files({path}).origin("train.epochs"), path.string() + ":3");
   std::filesystem::remove(path);
 }
 

@@ -198,8 +198,12 @@ TEST(Branch, OneLossIsSplitByItsWeights) {
       EXPECT_EQ(split.correct, one.correct);
       ASSERT_EQ(split.own_grad.defined(), own > 0);
       ASSERT_EQ(split.window_grad.defined(), window > 0);
-      if (own > 0) EXPECT_LT(distance(split.own_grad, own * one.own_grad), 1e-12);
-      if (window > 0) EXPECT_LT(distance(split.window_grad, window * one.own_grad), 1e-12);
+      if (own > 0) {
+        EXPECT_LT(distance(split.own_grad, own * one.own_grad), 1e-12);
+      }
+      if (window > 0) {
+        EXPECT_LT(distance(split.window_grad, window * one.own_grad), 1e-12);
+      }
       std::vector<at::Tensor> expected;
       for (const at::Tensor& grad : one.parameter_grads) expected.push_back((own + window) * grad);
       EXPECT_LT(distance(split.parameter_grads, expected), 1e-12);

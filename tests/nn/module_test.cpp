@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "lamina/nn/framework.hpp"
 #include "nn/examples.hpp"
 #include "nn/finite_difference.hpp"
 

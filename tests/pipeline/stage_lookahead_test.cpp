@@ -85,7 +85,9 @@ TEST(StageLookahead, ALongerLagIsAnotherRun) {
 TEST(StageLookahead, RunningStatisticsMoveOnceAStepWhoeverLooksOn) {
   const Tensors found = after_steps(mlaan(3, "dgl"), {.ends = {0, 1, 2, 3, 4}});
   for (const auto& [name, tensor] : found)
-    if (name.ends_with("num_batches_tracked")) EXPECT_EQ(tensor.item<double>(), steps) << name;
+    if (name.ends_with("num_batches_tracked")) {
+      EXPECT_EQ(tensor.item<double>(), steps) << name;
+    }
 }
 
 std::vector<StageSpec> specs(const MethodConfig& method, const std::vector<std::int64_t>& ends,

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "lamina/core/error.hpp"
 #include "naive_step.hpp"
 #include "window_network.hpp"
 

@@ -90,18 +90,29 @@ class Problems {
 };
 
 /// Configuration text: YAML files and `--set` overrides laid over one another, each value with its origin.
+///
+/// What is laid later wins, key by key: sections are joined, and any other value (a list, the word none in a
+/// section's place) takes the place of what was there, as a section takes that of another value.
 class ConfigText {
  public:
-  /// Reads the file. @throws Error{config} (with file:line) if it is missing or not YAML.
-  static ConfigText from_file(const std::string& path);
-  /// Parses a text that `origin` names in messages.
+  /// Reads the files, each laid over those before it. A file's `include: other.yaml`, or a list of such,
+  /// names files, relative to its own folder, that are laid before it, so that its own keys win. A file that
+  /// has been laid already is not included again.
+  /// @throws Error{config} (with file:line) for a file that is missing or not YAML, files that include one
+  /// another in a circle, or more than 8 deep.
+  static ConfigText from_files(const std::vector<std::string>& paths);
+  /// Parses a text that `origin` names in messages. Nothing is included: an `include` is an unknown key.
+  /// @throws Error{config} (with origin:line) if it is not YAML or gives a key twice.
   static ConfigText from_text(const std::string& text, const std::string& origin);
 
   ConfigText(ConfigText&&) noexcept;
   ConfigText& operator=(ConfigText&&) noexcept;
   ~ConfigText();
 
-  /// Overrides one value by "a.b=value" (the value is YAML); creates sections as needed.
+  /// Lays another text over this one.
+  void lay(ConfigText over);
+
+  /// Lays "a.b=value" (the value is YAML) over the text; creates sections as needed.
   /// @throws Error{config} if there is no '='.
   void set(const std::string& assignment);
 
@@ -122,6 +133,7 @@ class ConfigText {
 
  private:
   struct State;
+  class Files;
   explicit ConfigText(std::unique_ptr<State> state);
   std::unique_ptr<FieldVisitor> make_reader(Problems& problems);
   static void finish(FieldVisitor& reader);
