@@ -26,7 +26,8 @@ LaneSpec packet_lane(int from, int to, const PacketShape& shape, int buffers) {
                             {at::kLong, {shape.batch}}},
                 .buffers = buffers};
   if (image.num_values() > 0)
-    lane.tensors.push_back({at::kByte, {shape.batch, image.channels, image.height, image.width}, shape.format});
+    lane.tensors.push_back(
+        {at::kByte, {shape.batch, image.channels, image.height, image.width}, shape.format});
   return lane;
 }
 

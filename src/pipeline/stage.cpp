@@ -32,7 +32,8 @@ Stage::Stage(const StageSpec& spec, const StageOptions& options, const Initializ
     for (const Module::Ema& ema : part.module.emas()) emas_.emplace(ema.block, &ema.copy);
   for (const BlockSpec& block : spec.foreign_emas) {
     const auto [entry, made] = foreign_emas_.try_emplace(
-        block.name, block, TensorSet{"ema." + prefix_of(block), prefix_of(block), Role::shadow}, init.blank());
+        block.name, block, TensorSet{"ema." + prefix_of(block), prefix_of(block), Role::shadow},
+        init.blank());
     emas_.emplace(block.name, &entry->second);
     shadows_.emplace(ema_part(block.name), values(entry->second.tensors()));
   }
@@ -54,8 +55,8 @@ Packet Stage::process(Packet packet) {
   return packet;
 }
 
-// METHOD section 6: one forward a module; every window's gradient pulled back through the open modules; a module
-// is updated as soon as no window needs it any more.
+// METHOD section 6: one forward a module; every window's gradient pulled back through the open modules; a
+// module is updated as soon as no window needs it any more.
 at::Tensor Stage::train(Packet& packet) {
   WindowSweep sweep(options_.window, [&](WindowSweep::Closed closed) {
     const Module& module = parts_[closed.part].module;
@@ -124,8 +125,8 @@ void Stage::fill(const Snapshot& snapshot) {
   const auto found = shadows_.find(snapshot.part);
   if (found == shadows_.end() || found->second.size() != snapshot.tensors.size())
     throw Error(ErrorKind::contract,
-                fmt::format("stage {}: expected a snapshot of one of its shadows, found {} with {} tensors", index(),
-                            snapshot.part, snapshot.tensors.size()));
+                fmt::format("stage {}: expected a snapshot of one of its shadows, found {} with {} tensors",
+                            index(), snapshot.part, snapshot.tensors.size()));
   for (std::size_t i = 0; i < snapshot.tensors.size(); ++i) found->second[i].copy_(snapshot.tensors[i]);
 }
 
@@ -135,7 +136,8 @@ std::vector<at::Tensor> Stage::part_tensors(const std::string& part) const {
     for (const Module::Ema& ema : own.module.emas())
       if (part == ema_part(ema.block)) return values(ema.copy.tensors());
   }
-  throw Error(ErrorKind::contract, fmt::format("stage {}: expected a part of its own, found {}", index(), part));
+  throw Error(ErrorKind::contract,
+              fmt::format("stage {}: expected a part of its own, found {}", index(), part));
 }
 
 Snapshot Stage::copy_part(const std::string& part, std::int64_t version) const {

@@ -60,8 +60,8 @@ std::vector<std::string> StageSpec::shadowed() const {
   return parts;
 }
 
-std::vector<StageSpec> make_stage_specs(const std::vector<std::vector<ModuleSpec>>& stages, std::int64_t window,
-                                        bool lookahead) {
+std::vector<StageSpec> make_stage_specs(const std::vector<std::vector<ModuleSpec>>& stages,
+                                        std::int64_t window, bool lookahead) {
   std::vector<ModuleSpec> all;
   for (const auto& stage : stages) all.insert(all.end(), stage.begin(), stage.end());
   std::vector<StageSpec> specs;
@@ -69,7 +69,8 @@ std::vector<StageSpec> make_stage_specs(const std::vector<std::vector<ModuleSpec
   for (const auto& modules : stages) {
     StageSpec spec{.index = static_cast<int>(specs.size()), .modules = modules};
     const auto next = static_cast<std::size_t>(modules.back().index) + 1;
-    for (std::size_t i = next; lookahead && i < all.size() && i < next + static_cast<std::size_t>(window) - 1; ++i)
+    for (std::size_t i = next; lookahead && i < all.size() && i < next + static_cast<std::size_t>(window) - 1;
+         ++i)
       spec.lookahead.push_back(all[i]);
     for (const ModuleSpec& module : spec.modules) add_foreign_emas(spec, module, false);
     for (const ModuleSpec& module : spec.lookahead) add_foreign_emas(spec, module, true);

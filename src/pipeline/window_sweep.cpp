@@ -39,7 +39,8 @@ void WindowSweep::close_oldest() {
   Open oldest = std::move(modules_.front());
   modules_.pop_front();
   if (oldest.own)
-    close_({oldest.part, std::move(oldest.pass), std::move(oldest.grad_BCHW), std::move(oldest.branch_grads)});
+    close_(
+        {oldest.part, std::move(oldest.pass), std::move(oldest.grad_BCHW), std::move(oldest.branch_grads)});
 }
 
 }  // namespace lamina

@@ -12,15 +12,15 @@ namespace lamina {
 /// The open graphs of a step: the modules of the window that is being computed, METHOD section 6.
 ///
 /// A module is opened with its forward; its own and its window's gradients are added; a window's gradient is
-/// pulled back through all open modules; and the oldest is closed, which frees its graph, once the last window
-/// that it is in has been pulled through.
+/// pulled back through all open modules; and the oldest is closed, which frees its graph, once the last
+/// window that it is in has been pulled through.
 class WindowSweep {
  public:
   /// An own module of the stage that has all its gradients.
   struct Closed {
     std::size_t part;
     Pass pass;
-    at::Tensor grad_BCHW;                   ///< at its output; undefined if no loss reached it
+    at::Tensor grad_BCHW;  ///< at its output; undefined if no loss reached it
     std::vector<at::Tensor> branch_grads{};
   };
   using Close = std::function<void(Closed)>;

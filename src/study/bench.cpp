@@ -31,9 +31,7 @@ double sum(const std::vector<double>& values) {
 
 std::optional<BenchResult> run_once(const RunPlan& plan, const BenchOptions& options) {
   RunOptions run_options{.mode = RunMode::bench};
-  run_options.measure_alone = [&](Stage& stage) {
-    return measure_stage(stage, plan, options.alone_repeats);
-  };
+  run_options.measure_alone = [&](Stage& stage) { return measure_stage(stage, plan, options.alone_repeats); };
   std::optional<RunSummary> summary = run(stream_only(plan, options.steps), run_options);
   if (!summary) return std::nullopt;
   BenchResult result{.workers = plan.num_workers(),

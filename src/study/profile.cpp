@@ -46,7 +46,8 @@ std::vector<double> measure_modules(const RunPlan& plan, int repeats) {
   const Initializer init(static_cast<std::uint64_t>(plan.config.train.seed), at::kFloat, plan.format());
   std::vector<double> seconds;
   for (const ModuleSpec& module : plan.modules) {
-    Stage alone(make_stage_specs({{module}}, plan.stage_options.window, false).front(), plan.stage_options, init);
+    Stage alone(make_stage_specs({{module}}, plan.stage_options.window, false).front(), plan.stage_options,
+                init);
     seconds.push_back(measure_stage(alone, plan, repeats));
   }
   return seconds;

@@ -42,8 +42,8 @@ void add_losses(Json& record, const ModuleReport& module, std::int64_t samples) 
   const LossReport none{.branch = "", .loss = std::numeric_limits<double>::quiet_NaN(), .correct = -1};
   const LossReport& last = module.losses.empty() ? none : module.losses.back();
   record["loss"].push_back(last.loss);
-  record["accuracy"].push_back(last.correct < 0 ? Json()
-                                                : Json(static_cast<double>(last.correct) / static_cast<double>(samples)));
+  record["accuracy"].push_back(
+      last.correct < 0 ? Json() : Json(static_cast<double>(last.correct) / static_cast<double>(samples)));
   if (module.losses.size() > 1) record["loss_independent"].push_back(module.losses.front().loss);
 }
 

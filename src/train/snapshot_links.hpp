@@ -16,7 +16,8 @@ namespace lamina {
 /// other processes there is no exchange at all.
 class SnapshotLinks {
  public:
-  SnapshotLinks(const RunPlan& plan, Transport& transport, std::shared_ptr<SnapshotBoard> board, Seconds limit);
+  SnapshotLinks(const RunPlan& plan, Transport& transport, std::shared_ptr<SnapshotBoard> board,
+                Seconds limit);
 
   /// Collective: connects with all peers, with `stages` this worker's.
   void connect(const std::vector<Stage>& stages);
@@ -27,7 +28,8 @@ class SnapshotLinks {
   void finish();
 
  private:
-  std::vector<ExchangePeer> peers(const std::vector<Stage>& stages, const std::vector<std::string>& addresses) const;
+  std::vector<ExchangePeer> peers(const std::vector<Stage>& stages,
+                                  const std::vector<std::string>& addresses) const;
 
   const RunPlan& plan_;
   Transport& transport_;

@@ -9,10 +9,15 @@ namespace lamina {
 using Json = nlohmann::json;
 
 void to_json(Json& j, const Account& account) {
-  j = {{"compute_s", account.compute_s},     {"wait_input_s", account.wait_input_s},
-       {"wait_room_s", account.wait_room_s}, {"snapshot_s", account.snapshot_s},     {"checkpoint_s", account.checkpoint_s},
-       {"report_s", account.report_s},       {"idle_s", account.idle_s},
-       {"total_s", account.total_s},         {"unaccounted_s", account.total_s - account.accounted_s()}};
+  j = {{"compute_s", account.compute_s},
+       {"wait_input_s", account.wait_input_s},
+       {"wait_room_s", account.wait_room_s},
+       {"snapshot_s", account.snapshot_s},
+       {"checkpoint_s", account.checkpoint_s},
+       {"report_s", account.report_s},
+       {"idle_s", account.idle_s},
+       {"total_s", account.total_s},
+       {"unaccounted_s", account.total_s - account.accounted_s()}};
 }
 
 void from_json(const Json& j, Account& account) {

@@ -33,7 +33,7 @@ struct ModuleReport {
 /// What a stage has to say of the step.
 struct StageReport {
   double compute_s = 0;
-  std::int64_t age_steps = 0;   ///< of the oldest snapshot used
+  std::int64_t age_steps = 0;  ///< of the oldest snapshot used
   double snapshot_wait_s = 0;
 };
 
@@ -49,7 +49,7 @@ struct Packet {
   bool evaluated = false;          ///< of a mark: no evaluation is due any more at this step
   at::Tensor x_BCHW{};             ///< undefined in a mark
   at::Tensor y_B{};                ///< int64; undefined in a mark
-  at::Tensor image_BCHW{};              ///< what decoders are to show, uint8; undefined where none does
+  at::Tensor image_BCHW{};         ///< what decoders are to show, uint8; undefined where none does
   std::vector<ModuleReport> modules{};  ///< of a train packet: the modules passed so far, in order
   std::vector<StageReport> stages{};    ///< the stages passed so far, in order
   std::vector<std::string> notes{};     ///< of a mark: what each stage passed so far wrote down

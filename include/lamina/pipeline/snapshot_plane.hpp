@@ -21,11 +21,12 @@ class SnapshotPlane {
   /// Takes what is published to the readers in other processes; never waits.
   using Deliver = std::function<void(const SnapshotPtr&)>;
 
-  SnapshotPlane(const SnapshotPolicy& policy, std::shared_ptr<SnapshotBoard> board, Deliver deliver, Seconds limit)
+  SnapshotPlane(const SnapshotPolicy& policy, std::shared_ptr<SnapshotBoard> board, Deliver deliver,
+                Seconds limit)
       : policy_(policy), board_(std::move(board)), deliver_(std::move(deliver)), limit_(limit) {}
 
-  /// Publishes what readers need at the first step: the `saved` versions of a resumed run, and the state as it
-  /// is unless it is among them.
+  /// Publishes what readers need at the first step: the `saved` versions of a resumed run, and the state as
+  /// it is unless it is among them.
   void publish_first(const Stage& stage, std::int64_t step, const std::vector<Snapshot>& saved);
 
   /// Waits for a first version of every part that the stage shadows. @throws Error{timeout}
@@ -42,7 +43,9 @@ class SnapshotPlane {
 
  private:
   void publish_part(const SnapshotPtr& snapshot);
-  std::int64_t first_version(std::int64_t step) const { return policy_.newest_wins ? step : policy_.version_for(step); }
+  std::int64_t first_version(std::int64_t step) const {
+    return policy_.newest_wins ? step : policy_.version_for(step);
+  }
 
   SnapshotPolicy policy_;
   std::shared_ptr<SnapshotBoard> board_;

@@ -17,7 +17,7 @@ namespace lamina {
 /// How a stage's modules are trained.
 struct StageOptions {
   SgdConfig sgd{};
-  std::int64_t window = 1;    ///< k of METHOD section 3
+  std::int64_t window = 1;  ///< k of METHOD section 3
   double ema_momentum = 0.995;
 };
 
@@ -28,7 +28,8 @@ using GradientObserver = std::function<void(const std::string& name, const at::T
 /// what later stages hold. Knows no rank and no thread.
 ///
 /// Threads  one at a time.
-/// Memory   between steps parameters, momentum and buffers only; within a step the graphs of at most k modules
+/// Memory   between steps parameters, momentum and buffers only; within a step the graphs of at most k
+/// modules
 ///          (METHOD section 6) and of one branch.
 class Stage {
  public:
@@ -53,7 +54,8 @@ class Stage {
   /// or another shape.
   void fill(const Snapshot& snapshot);
 
-  /// A copy of a part that this stage owns, as it is now. @throws Error{contract} if it owns none of that name.
+  /// A copy of a part that this stage owns, as it is now. @throws Error{contract} if it owns none of that
+  /// name.
   Snapshot copy_part(const std::string& part, std::int64_t version) const;
   /// The tensors themselves, in the order of a snapshot's.
   std::vector<at::Tensor> part_tensors(const std::string& part) const;

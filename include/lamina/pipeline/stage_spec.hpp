@@ -21,13 +21,14 @@ struct StageSpec {
   std::vector<std::string> shadowed() const;
 };
 
-/// Names of parts on the snapshot plane: a block's EMA, and what a shadow of a module takes (its blocks and the
-/// branch of its window, so that all of it is of one version).
+/// Names of parts on the snapshot plane: a block's EMA, and what a shadow of a module takes (its blocks and
+/// the branch of its window, so that all of it is of one version).
 std::string ema_part(const std::string& block);
 std::string window_part_name(std::int64_t module);
 
-/// The specs of stages that hold these modules. `window` is k; without `lookahead` windows end with their stage.
-std::vector<StageSpec> make_stage_specs(const std::vector<std::vector<ModuleSpec>>& stages, std::int64_t window,
-                                        bool lookahead);
+/// The specs of stages that hold these modules. `window` is k; without `lookahead` windows end with their
+/// stage.
+std::vector<StageSpec> make_stage_specs(const std::vector<std::vector<ModuleSpec>>& stages,
+                                        std::int64_t window, bool lookahead);
 
 }  // namespace lamina

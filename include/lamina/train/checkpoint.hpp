@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "lamina/core/config.hpp"
 #include "lamina/comm/snapshot.hpp"
+#include "lamina/core/config.hpp"
 #include "lamina/pipeline/stage.hpp"
 
 namespace lamina {
@@ -19,7 +19,7 @@ struct ModuleFile {
   std::string file{};    ///< name within the checkpoint's directory
   std::string sha256{};  ///< of the file
   std::int64_t num_bytes = 0;
-  std::string params_sha256{};  ///< of the module's parameters and buffers, by name
+  std::string params_sha256{};           ///< of the module's parameters and buffers, by name
   std::vector<std::int64_t> versions{};  ///< of the stage's published parts that are in the files, ascending
 };
 
@@ -70,10 +70,11 @@ void remove_partial_checkpoints(const std::filesystem::path& directory);
 /// @throws Error{checkpoint} if there is none, or it is not whole and unchanged.
 Manifest read_manifest(const std::filesystem::path& checkpoint);
 
-/// Fills a stage's parameters, buffers, heads, EMAs and momentum. Nothing is changed unless the files of all its
-/// modules are whole. @return the saved versions of its published parts, the oldest of each first.
+/// Fills a stage's parameters, buffers, heads, EMAs and momentum. Nothing is changed unless the files of all
+/// its modules are whole. @return the saved versions of its published parts, the oldest of each first.
 /// @throws Error{checkpoint} naming the file, what was expected and what was found.
-std::vector<Snapshot> load_stage(const std::filesystem::path& checkpoint, const Manifest& manifest, Stage& stage);
+std::vector<Snapshot> load_stage(const std::filesystem::path& checkpoint, const Manifest& manifest,
+                                 Stage& stage);
 
 /// @throws Error{checkpoint} if `config` computes something else than the checkpoint's configuration: naming
 /// the keys. What may change on resume (max_steps, workers, transport, paths, ...) may differ.
