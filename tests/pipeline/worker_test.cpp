@@ -54,6 +54,8 @@ Outcome train_on(int num_workers, const std::vector<ModuleSpec>& modules = testi
   Outcome outcome;
   outcome.accounts.resize(num_workers);
   std::vector<std::vector<at::Tensor>> tensors(num_workers), marked(num_workers);
+  // Drawn before there are threads: they share the generator.
+  const std::vector<Packet> packets = stream();
   {
     std::vector<std::jthread> threads;
     for (int w = 0; w < num_workers; ++w)
@@ -65,7 +67,6 @@ Outcome train_on(int num_workers, const std::vector<ModuleSpec>& modules = testi
           stages.emplace_back(stage_specs[s], options, Initializer(1));
         SnapshotPlane snapshots(policy, board, nullptr, Seconds(60));
         for (const Stage& stage : stages) snapshots.publish_first(stage, 0, {});
-        std::vector<Packet> packets = stream();
         WorkerHooks hooks;
         if (w == 0) hooks.source = [packets, i = 0u]() mutable { return packets.at(i++); };
         hooks.save = [&, w](Stage& stage, const Packet& mark) {
