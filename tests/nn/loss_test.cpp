@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "nn/examples.hpp"
 
@@ -159,25 +160,32 @@ double similarity_by_loops(Rows rows, std::size_t a, std::size_t b) {
     const double mean = mean_of(row);
     for (double& value : row) value -= mean;
   }
-  return std::clamp(cosine(rows[a], rows[b]), -1.0, 1.0);
+  // A norm is enlarged by 1e-8, so that a row of zeros has none of its own.
+  const auto norm = [](const std::vector<double>& row) {
+    return 1e-8 + std::sqrt(std::inner_product(row.begin(), row.end(), row.begin(), 0.0));
+  };
+  const double product = std::inner_product(rows[a].begin(), rows[a].end(), rows[b].begin(), 0.0);
+  return std::clamp(product / (norm(rows[a]) * norm(rows[b])), -1.0, 1.0);
 }
 
 TEST(Loss, SimilarityIsTheMeanSquareBetweenTheCosinesOfFeaturesAndLabels) {
   const at::Tensor map = batch_of(5, {6, 4, 3});
   const std::vector<std::int64_t> y{0, 3, 0, 9, 3};
   const Rows rows = deviations(map);
+  Rows labels(5, std::vector<double>(10, 0.0));
+  for (std::size_t a = 0; a < 5; ++a) labels[a][static_cast<std::size_t>(y[a])] = 1;
   double expected = 0;
   for (std::size_t a = 0; a < 5; ++a)
     for (std::size_t b = 0; b < 5; ++b) {
-      // Of centred one-hot rows of ten classes: 1, or -0.1 / 0.9.
-      const double wanted = y[a] == y[b] ? 1.0 : -1.0 / 9;
+      const double wanted = similarity_by_loops(labels, a, b);
       expected += std::pow(similarity_by_loops(rows, a, b) - wanted, 2) / 25;
     }
   EXPECT_NEAR(loss_of(LossKind::similarity, map, {.y_B = at::tensor(y, at::kLong)}), expected, 1e-10);
 }
 
 TEST(Loss, SimilarityKnowsNeitherScaleNorShift) {
-  const at::Tensor map = batch_of(5, {6, 4, 3}), vectors = noise({5, 6}, 4);
+  // Large, so that what is added to the norms is nothing beside them.
+  const at::Tensor map = 1e4 * batch_of(5, {6, 4, 3}), vectors = 1e4 * noise({5, 6}, 4);
   const at::Tensor scales = at::arange(1, 6, at::kDouble), shifts = at::arange(5, at::kDouble) - 2;
   for (const at::Tensor& samples : {map, vectors}) {
     const std::vector<std::int64_t> per_sample =
