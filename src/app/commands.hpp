@@ -34,8 +34,6 @@ struct ConfigArguments {
   void add_out_to(CLI::App& command);
   /// The files, each laid over those before it, and the overrides over all. @throws Error{config}
   ConfigText text() const;
-  /// The overrides over another text. @throws Error{config}
-  ConfigText over(ConfigText text) const;
   /// Reads, checks and works out the configuration. @throws Error{config}
   RunPlan plan() const;
 };

@@ -18,10 +18,7 @@ void ConfigArguments::add_out_to(CLI::App& command) {
 }
 
 ConfigText ConfigArguments::text() const {
-  return over(ConfigText::from_files(files));
-}
-
-ConfigText ConfigArguments::over(ConfigText text) const {
+  ConfigText text = ConfigText::from_files(files);
   for (const std::string& assignment : sets) text.set(assignment);
   return text;
 }

@@ -5,7 +5,6 @@
 #include "commands.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/train/safetensors.hpp"
-#include "lamina/train/single_step.hpp"
 #include "opened_checkpoint.hpp"
 
 namespace lamina {
@@ -37,8 +36,10 @@ void add_export_command(CLI::App& app) {
     std::vector<Stage> stages = make_stages(opened.plan, 0);
     for (Stage& stage : stages) load_stage(opened.path, opened.manifest, stage);
     TensorList list;
-    for (const NamedTensor& entry : all_tensors(stages))
-      if (arguments->auxiliary || !is_auxiliary(entry.name)) list.emplace_back(entry.name, entry.tensor);
+    for (const Stage& stage : stages)
+      for (const Stage::Part& part : stage.parts())
+        for (const NamedTensor& entry : part.module.tensors())
+          if (arguments->auxiliary || !is_auxiliary(entry.name)) list.emplace_back(entry.name, entry.tensor);
     write_safetensors(arguments->result, list);
     fmt::print("{}: {} tensors of step {}\n", arguments->result, list.size(), opened.manifest.step);
   });

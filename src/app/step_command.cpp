@@ -2,17 +2,9 @@
 
 #include "commands.hpp"
 #include "lamina/core/error.hpp"
-#include "lamina/core/files.hpp"
 #include "lamina/train/single_step.hpp"
 
 namespace lamina {
-namespace {
-
-std::map<std::string, at::Tensor> read_tensors(const std::string& path) {
-  return parse_safetensors(read_file(path), path);
-}
-
-}  // namespace
 
 void add_step_command(CLI::App& app) {
   struct Arguments : ConfigArguments {
@@ -43,8 +35,8 @@ void add_step_command(CLI::App& app) {
   command->callback([arguments] {
     StepRequest request{.in_double = arguments->in_double, .steps = arguments->steps};
     if (!arguments->weights.empty())
-      request.weights = std::make_shared<const GivenTensors>(read_tensors(arguments->weights));
-    const auto batch = read_tensors(arguments->batch);
+      request.weights = std::make_shared<const GivenTensors>(read_safetensors(arguments->weights));
+    const auto batch = read_safetensors(arguments->batch);
     for (const char* name : {"x", "y"})
       if (!batch.contains(name))
         throw Error(ErrorKind::data, arguments->batch + ": expected tensors x and y, found no " + name);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "backbone_families.hpp"
 #include "lamina/core/error.hpp"
 #include "strip_norm.hpp"
 
@@ -61,17 +62,12 @@ BlockSpec fresh_block(const BlockSpec& like, const FeatureShape& in, bool normal
   BlockSpec block{.id = like.id,
                   .name = std::move(name),
                   .body = restrided(like.body, stride),
-                  .residual = like.residual,
-                  .in = in};
+                  .residual = like.residual};
   if (like.residual && width != in.channels) {
     block.shortcut = {{Conv{width, 1, stride, 0}, "downsample.0"}, {BatchNorm{}, "downsample.1"}};
     if (!normalised) block.shortcut = strip_norm(block.shortcut);
   }
-  const LayerCost body = cost(block.body, in), shortcut = cost(block.shortcut, in);
-  block.out = body.out;
-  block.parameters = body.parameters + shortcut.parameters;
-  block.multiply_adds = body.multiply_adds + shortcut.multiply_adds;
-  return block;
+  return finished(std::move(block), in);
 }
 
 }  // namespace

@@ -74,6 +74,8 @@ std::pair<std::string, BackbonePlan> plan_of(const std::string& name) {
           cifar_resnet({.blocks = {n, n, n}, .bottleneck = false})};
 }
 
+}  // namespace
+
 BlockSpec finished(BlockSpec block, const FeatureShape& in) {
   const LayerCost body = cost(block.body, in);
   const LayerCost shortcut = cost(block.shortcut, in);
@@ -83,8 +85,6 @@ BlockSpec finished(BlockSpec block, const FeatureShape& in) {
   block.multiply_adds = body.multiply_adds + shortcut.multiply_adds;
   return block;
 }
-
-}  // namespace
 
 std::string text(const BlockId& id) {
   return fmt::format("[{},{}]", id.stage, id.block);

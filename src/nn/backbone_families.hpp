@@ -13,6 +13,9 @@ struct BackbonePlan {
   ChainSpec (*classifier)(const FeatureShape& in, std::int64_t num_classes){};
 };
 
+/// The block for an input of this shape: with its shapes and costs.
+BlockSpec finished(BlockSpec block, const FeatureShape& in);
+
 /// The stages of a ResNet.
 struct ResnetStages {
   std::vector<std::int64_t> blocks;  ///< in each stage

@@ -126,6 +126,12 @@ std::vector<at::Tensor> trained(const std::vector<NamedTensor>& tensors) {
   return parameters;
 }
 
+std::vector<at::Tensor> values(const std::vector<NamedTensor>& tensors) {
+  std::vector<at::Tensor> all;
+  for (const NamedTensor& entry : tensors) all.push_back(entry.tensor);
+  return all;
+}
+
 void append(std::vector<NamedTensor>& all, const std::vector<NamedTensor>& more) {
   all.insert(all.end(), more.begin(), more.end());
 }

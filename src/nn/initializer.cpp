@@ -31,6 +31,15 @@ auto uniform_of(std::int64_t fan_in) {
 
 }  // namespace
 
+void check_given(const std::string& where, const at::Tensor& found, at::ScalarType dtype,
+                 at::IntArrayRef sizes) {
+  if (found.sizes() == sizes && found.scalar_type() == dtype) return;
+  throw Error(
+      ErrorKind::checkpoint,
+      fmt::format("{}: expected {} of [{}], found {} of [{}]", where, at::toString(dtype),
+                  fmt::join(sizes, ","), at::toString(found.scalar_type()), fmt::join(found.sizes(), ",")));
+}
+
 std::int64_t num_parameters_made() {
   return parameters_made;
 }
@@ -53,13 +62,8 @@ const at::Tensor* Initializer::given(const TensorName& name, at::IntArrayRef siz
   auto found = given_->find(name.own);
   if (found == given_->end()) found = given_->find(name.like);
   if (found == given_->end()) return nullptr;
-  const at::Tensor& value = found->second;
-  if (value.sizes() != sizes || value.scalar_type() != dtype)
-    throw Error(ErrorKind::checkpoint,
-                fmt::format("given weights: {}: expected {} of [{}], found {} of [{}]", found->first,
-                            at::toString(dtype), fmt::join(sizes, ","), at::toString(value.scalar_type()),
-                            fmt::join(value.sizes(), ",")));
-  return &value;
+  check_given("given weights: " + found->first, found->second, dtype, sizes);
+  return &found->second;
 }
 
 // Values are drawn in float32 whatever the type: a double-precision run starts from the same numbers.

@@ -40,12 +40,6 @@ std::vector<Module::Ema> make_emas(const ModuleSpec& spec, const std::vector<Blo
   return emas;
 }
 
-std::vector<at::Tensor> values(const std::vector<NamedTensor>& tensors) {
-  std::vector<at::Tensor> all;
-  for (const NamedTensor& entry : tensors) all.push_back(entry.tensor);
-  return all;
-}
-
 }  // namespace
 
 std::int64_t ModuleSpec::parameters() const {

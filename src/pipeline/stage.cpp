@@ -10,16 +10,6 @@
 #include "window_sweep.hpp"
 
 namespace lamina {
-namespace {
-
-std::vector<at::Tensor> values(const std::vector<NamedTensor>& tensors) {
-  std::vector<at::Tensor> all;
-  for (const NamedTensor& entry : tensors) all.push_back(entry.tensor);
-  return all;
-}
-
-}  // namespace
-
 Stage::Stage(const StageSpec& spec, const StageOptions& options, const Initializer& init)
     : spec_(spec), options_(options) {
   parts_.reserve(spec.modules.size());

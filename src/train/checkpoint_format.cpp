@@ -23,7 +23,7 @@ TensorList checkpoint_tensors(const Stage::Part& part) {
   for (const NamedTensor& entry : part.module.tensors()) {
     list.emplace_back(entry.name, entry.tensor);
     if (entry.trained)
-      list.emplace_back("sgd.momentum." + entry.name, part.optimizer.momentum().at(trained++));
+      list.emplace_back(momentum_prefix + entry.name, part.optimizer.momentum().at(trained++));
   }
   return list;
 }

@@ -20,6 +20,8 @@ inline constexpr const char* manifest_name = "manifest.json";
 std::filesystem::path complete_path(const std::filesystem::path& directory, std::int64_t step);
 std::filesystem::path partial_path(const std::filesystem::path& directory, std::int64_t step);
 
+inline const std::string momentum_prefix = "sgd.momentum.";
+
 /// Parameters and buffers under their own names, momentum as "sgd.momentum.<name>".
 TensorList checkpoint_tensors(const Stage::Part& part);
 

@@ -66,12 +66,7 @@ void match(const TensorList& wanted, const std::map<std::string, at::Tensor>& fo
     if (from == found.end())
       throw Error(ErrorKind::checkpoint,
                   fmt::format("{}: expected a tensor {}, found none", path.string(), name));
-    if (from->second.sizes() != to.sizes() || from->second.scalar_type() != to.scalar_type())
-      throw Error(
-          ErrorKind::checkpoint,
-          fmt::format("{}: {}: expected {} of [{}], found {} of [{}]", path.string(), name,
-                      at::toString(to.scalar_type()), fmt::join(to.sizes(), ","),
-                      at::toString(from->second.scalar_type()), fmt::join(from->second.sizes(), ",")));
+    check_given(fmt::format("{}: {}", path.string(), name), from->second, to.scalar_type(), to.sizes());
     copies.emplace_back(to, from->second);
   }
   if (found.size() != wanted.size())

@@ -122,4 +122,8 @@ std::map<std::string, at::Tensor> parse_safetensors(const std::string& bytes,
   }
 }
 
+std::map<std::string, at::Tensor> read_safetensors(const std::filesystem::path& path) {
+  return parse_safetensors(read_file(path), path);
+}
+
 }  // namespace lamina

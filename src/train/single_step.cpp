@@ -6,14 +6,13 @@
 #include <algorithm>
 #include <set>
 
+#include "checkpoint_format.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/data/open.hpp"
 #include "lamina/pipeline/snapshot_plane.hpp"
 
 namespace lamina {
 namespace {
-
-constexpr const char* momentum_prefix = "sgd.momentum.";
 
 std::vector<Stage> every_stage(const RunPlan& plan, const StepRequest& request) {
   std::vector<Stage> stages;
@@ -55,23 +54,13 @@ at::Tensor unnormalised(const at::Tensor& x_BCHW, const Recipe& recipe) {
 void fill_momentum(const std::vector<Stage>& stages, const GivenTensors& given) {
   const at::NoGradGuard no_grad;
   for (const Stage& stage : stages)
-    for (const Stage::Part& part : stage.parts()) {
-      std::size_t i = 0;
-      for (const NamedTensor& entry : part.module.tensors()) {
-        if (!entry.trained) continue;
-        const auto found = given.find(momentum_prefix + entry.name);
-        const at::Tensor& momentum = part.optimizer.momentum()[i++];
-        if (found == given.end()) continue;
-        if (found->second.sizes() != momentum.sizes() ||
-            found->second.scalar_type() != momentum.scalar_type())
-          throw Error(
-              ErrorKind::checkpoint,
-              fmt::format("given weights: {}: expected {} of [{}], found {} of [{}]", found->first,
-                          at::toString(momentum.scalar_type()), fmt::join(momentum.sizes(), ","),
-                          at::toString(found->second.scalar_type()), fmt::join(found->second.sizes(), ",")));
-        momentum.copy_(found->second);
+    for (const Stage::Part& part : stage.parts())
+      for (const auto& [name, tensor] : checkpoint_tensors(part)) {
+        const auto found = given.find(name);
+        if (!name.starts_with(momentum_prefix) || found == given.end()) continue;
+        check_given("given weights: " + name, found->second, tensor.scalar_type(), tensor.sizes());
+        tensor.copy_(found->second);
       }
-    }
 }
 
 void append_losses(TensorList& out, const std::vector<Stage>& stages, const Packet& packet) {
@@ -91,19 +80,15 @@ void append_losses(TensorList& out, const std::vector<Stage>& stages, const Pack
 
 }  // namespace
 
-std::vector<NamedTensor> all_tensors(const std::vector<Stage>& stages) {
-  std::vector<NamedTensor> all;
-  for (const Stage& stage : stages)
-    for (const Stage::Part& part : stage.parts()) append(all, part.module.tensors());
-  return all;
-}
-
 void check_names(const RunPlan& plan, const GivenTensors& weights) {
   std::set<std::string> known;
-  for (const NamedTensor& entry : all_tensors(every_stage(plan, {}))) {
-    known.insert(entry.name);
-    if (entry.trained) known.insert(momentum_prefix + entry.name);
-  }
+  // A module at a time and nothing drawn: only the names are asked for.
+  const Initializer blank = Initializer(0).blank();
+  for (const ModuleSpec& spec : plan.modules)
+    for (const NamedTensor& entry : Module(spec, blank).tensors()) {
+      known.insert(entry.name);
+      if (entry.trained) known.insert(momentum_prefix + entry.name);
+    }
   for (const auto& [name, value] : weights) {
     if (known.contains(name)) continue;
     const auto meant = nearest(name, {known.begin(), known.end()});
@@ -145,11 +130,8 @@ TensorList single_step(const RunPlan& plan, const StepRequest& request) {
   for (const auto& [name, grad] : grads) out.emplace_back("grad." + name, grad);
   for (const Stage& stage : stages)
     for (const Stage::Part& part : stage.parts()) {
-      std::size_t i = 0;
-      for (const NamedTensor& entry : part.module.tensors()) {
-        out.emplace_back(entry.name, entry.tensor);
-        if (entry.trained) out.emplace_back(momentum_prefix + entry.name, part.optimizer.momentum()[i++]);
-      }
+      const TensorList after = checkpoint_tensors(part);
+      out.insert(out.end(), after.begin(), after.end());
     }
   return out;
 }

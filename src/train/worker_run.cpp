@@ -8,7 +8,6 @@
 #include <numeric>
 
 #include "lamina/core/error.hpp"
-#include "lamina/core/files.hpp"
 #include "lamina/core/log.hpp"
 #include "lamina/core/process.hpp"
 #include "lamina/nn/initializer.hpp"
@@ -30,7 +29,7 @@ using Json = nlohmann::json;
 std::shared_ptr<const GivenTensors> given_weights(const RunPlan& plan) {
   const std::string& path = plan.config.model.init;
   if (path.empty()) return nullptr;
-  return std::make_shared<const GivenTensors>(parse_safetensors(read_file(path), path));
+  return std::make_shared<const GivenTensors>(read_safetensors(path));
 }
 
 class WorkerRun {
@@ -70,6 +69,7 @@ class WorkerRun {
   const Seconds limit_;
   SnapshotLinks links_;
   SnapshotPlane snapshots_;
+  std::shared_ptr<const GivenTensors> given_;          // `model.init`, until the stages are made
   std::vector<std::vector<Snapshot>> saved_versions_;  // by own stage, of a resumed run
   RunStart start_;
   std::optional<Source> source_;
@@ -116,7 +116,8 @@ RunStart WorkerRun::agree_on_start() {
     try {
       start = find_start(plan_, options_);
       word["checkpoint"] = start.checkpoint.string();
-      if (const auto given = given_weights(plan_); given && !start.manifest) check_names(plan_, *given);
+      if (!start.manifest) given_ = given_weights(plan_);
+      if (given_) check_names(plan_, *given_);
       source_.emplace(
           trains() ? Source::training(plan_, {start.step(), start.evaluated()}, options_.stop_requested)
                    : Source::evaluation(plan_, start.step()));
@@ -140,8 +141,9 @@ void WorkerRun::warn_of_affinity() const {
 }
 
 std::vector<Stage> WorkerRun::load_stages() {
-  std::vector<Stage> stages =
-      make_stages(plan_, transport_.worker(), start_.manifest ? nullptr : given_weights(plan_));
+  if (!start_.manifest && !given_) given_ = given_weights(plan_);
+  std::vector<Stage> stages = make_stages(plan_, transport_.worker(), given_);
+  given_.reset();
   for (Stage& stage : stages)
     saved_versions_.push_back(start_.manifest ? load_stage(start_.checkpoint, *start_.manifest, stage)
                                               : std::vector<Snapshot>());

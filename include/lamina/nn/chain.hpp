@@ -25,6 +25,9 @@ struct NamedTensor {
 /// The parameters among `tensors`, in their order.
 std::vector<at::Tensor> trained(const std::vector<NamedTensor>& tensors);
 
+/// All of `tensors` without their names, in their order.
+std::vector<at::Tensor> values(const std::vector<NamedTensor>& tensors);
+
 void append(std::vector<NamedTensor>& all, const std::vector<NamedTensor>& more);
 
 /// What a part's tensors are for.

@@ -22,6 +22,10 @@ struct TensorName {
 /// Tensors to begin with in place of drawn ones, by name.
 using GivenTensors = std::map<std::string, at::Tensor>;
 
+/// @throws Error{checkpoint}, beginning with `where`, unless a tensor from a file has this type and shape.
+void check_given(const std::string& where, const at::Tensor& found, at::ScalarType dtype,
+                 at::IntArrayRef sizes);
+
 /// Makes a network's tensors with their first values.
 ///
 /// The values of a tensor depend on (seed, the name they are like) alone: not on the modules, stages or

@@ -28,9 +28,8 @@ using GradientObserver = std::function<void(const std::string& name, const at::T
 /// what later stages hold. Knows no rank and no thread.
 ///
 /// Threads  one at a time.
-/// Memory   between steps parameters, momentum and buffers only; within a step the graphs of at most k
-/// modules
-///          (METHOD section 6) and of one branch.
+/// Memory   between steps parameters, momentum, buffers and shadows only; within a step the graphs of at most
+///          k modules (METHOD section 6) and of one branch.
 class Stage {
  public:
   struct Part {

@@ -44,9 +44,8 @@ class CheckpointWriter {
  public:
   CheckpointWriter(std::filesystem::path directory, std::string config_yaml, std::int64_t keep);
 
-  /// Any stage, when the mark passes it: writes one file a module. @return a note for finish().
-  /// @throws Error{storage}
-  /// `versions`: of the stage's published parts, that a resumed run's readers still need.
+  /// Any stage, when the mark passes it: writes one file a module. `versions`: of the stage's published
+  /// parts, that a resumed run's readers still need. @return a note for finish(). @throws Error{storage}
   std::string save(const Stage& stage, const Packet& mark,
                    const std::vector<std::shared_ptr<const Snapshot>>& versions = {}) const;
 

@@ -29,4 +29,7 @@ FileDigest write_safetensors(const std::filesystem::path& path, const TensorList
 std::map<std::string, at::Tensor> parse_safetensors(const std::string& bytes,
                                                     const std::filesystem::path& path);
 
+/// The same of a file. @throws Error{storage} if it cannot be read.
+std::map<std::string, at::Tensor> read_safetensors(const std::filesystem::path& path);
+
 }  // namespace lamina

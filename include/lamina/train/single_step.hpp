@@ -23,17 +23,13 @@ struct StepRequest {
 
 /// Runs the plan's stages in turn in this thread, with the rate `train.lr` and the plan's snapshot policy.
 ///
-/// @return  of the last step "loss.<i>.independent", "loss.<i>.cascaded" (the heads' losses, without wx and
-/// wy)
-///          and "grad.<name>"; then every tensor as it is afterwards, momentum as "sgd.momentum.<name>".
+/// @return of the last step "loss.<i>.independent" and "loss.<i>.cascaded" (the heads' losses, without wx and
+/// wy) and "grad.<name>"; then every tensor as it is afterwards, momentum as "sgd.momentum.<name>".
 /// @throws Error{checkpoint} for weights of an unknown name, another shape or type; Error{data} for a batch
 /// of another shape or type than the network takes.
 TensorList single_step(const RunPlan& plan, const StepRequest& request);
 
-/// Throws Error{checkpoint} unless every name of `weights` is one of the plan's tensors.
+/// @throws Error{checkpoint} unless every name of `weights` is one of the plan's tensors.
 void check_names(const RunPlan& plan, const GivenTensors& weights);
-
-/// Every tensor of a plan with its name, module by module.
-std::vector<NamedTensor> all_tensors(const std::vector<Stage>& stages);
 
 }  // namespace lamina
