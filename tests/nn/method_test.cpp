@@ -120,10 +120,9 @@ TEST(MakeModules, WeightsAndLamSayWhichBranchesThereAre) {
 
 TEST(MakeModules, OnlyTheFirstLeapHasAnEmaUnlessAllHave) {
   const auto with_ema = [](const MlaanConfig& mlaan) {
+    const std::vector<ModuleSpec> modules = modules_by(mlaan_on("greedy", mlaan), backbone_of("resnet32"), 8);
     std::vector<bool> all;
-    for (const LeapSpec& leap :
-         modules_by(mlaan_on("greedy", mlaan), backbone_of("resnet32"), 8)[0].branches[1].leaps)
-      all.push_back(leap.with_ema);
+    for (const LeapSpec& leap : modules[0].branches[1].leaps) all.push_back(leap.with_ema);
     return all;
   };
   EXPECT_THAT(with_ema({}), ElementsAre(true, false, false, false));
