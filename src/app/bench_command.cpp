@@ -5,12 +5,30 @@
 #include "commands.hpp"
 #include "lamina/core/files.hpp"
 #include "lamina/study/bench.hpp"
+#include "lamina/study/step_cost.hpp"
 
 namespace lamina {
+namespace {
+
+void print_beside(const std::vector<std::string>& names, const std::vector<StepCost>& costs) {
+  for (std::size_t i = 0; i < costs.size(); ++i)
+    fmt::print("{:<32} {:9.2f} ms a step, {:.3f} times ({:.3f} to {:.3f})\n", names[i],
+               1e3 * costs[i].seconds.median, costs[i].ratio.median, costs[i].ratio.lowest,
+               costs[i].ratio.highest);
+}
+
+RunPlan plan_of(const std::string& file) {
+  ConfigArguments arguments;
+  arguments.files = {file};
+  return arguments.plan();
+}
+
+}  // namespace
 
 void add_bench_command(CLI::App& app) {
   struct Arguments : ConfigArguments {
     BenchOptions options;
+    std::vector<std::string> beside;
   };
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* command =
@@ -20,8 +38,23 @@ void add_bench_command(CLI::App& app) {
   command->add_option("--steps", arguments->options.steps, "training steps a round")->capture_default_str();
   command->add_option("--rounds", arguments->options.rounds, "repetitions; the median is shown")
       ->capture_default_str();
+  command
+      ->add_option("--beside", arguments->beside,
+                   "instead: time single steps of the whole network, by turns with those of these other "
+                   "configurations, --rounds of each")
+      ->allow_extra_args(false);
   command->callback([arguments] {
     const RunPlan plan = arguments->plan();
+    if (!arguments->beside.empty()) {
+      std::vector<RunPlan> plans{plan};
+      std::vector<std::string> names{fmt::format("{}", fmt::join(arguments->files, " "))};
+      for (const std::string& file : arguments->beside) {
+        plans.push_back(plan_of(file));
+        names.push_back(file);
+      }
+      print_beside(names, compare_steps(plans, arguments->options.rounds));
+      return;
+    }
     std::optional<RunPlan> one_worker;
     if (plan.num_workers() > 1 && !plan.over_mpi) {
       RunConfig config = plan.config;

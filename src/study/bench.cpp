@@ -31,11 +31,16 @@ double sum(const std::vector<double>& values) {
 
 std::optional<BenchResult> run_once(const RunPlan& plan, const BenchOptions& options) {
   RunOptions run_options{.mode = RunMode::bench};
-  run_options.measure_alone = [&](Stage& stage) { return measure_stage(stage, plan, options.alone_repeats); };
+  // The mean, as the stream's rate is one: a median would not count the machine's other work on this side
+  // alone.
+  run_options.measure_alone = [&](Stage& stage) {
+    return sum(measure_stage(stage, plan, options.alone_repeats)) / options.alone_repeats;
+  };
   std::optional<RunSummary> summary = run(stream_only(plan, options.steps), run_options);
   if (!summary) return std::nullopt;
   BenchResult result{.workers = plan.num_workers(),
                      .images_per_s = summary->images_per_s,
+                     .of_all_rounds = {},
                      .stage_seconds = {},
                      .reports = std::move(summary->workers)};
   for (const WorkerReport& report : result.reports) {
@@ -47,10 +52,14 @@ std::optional<BenchResult> run_once(const RunPlan& plan, const BenchOptions& opt
   return result;
 }
 
-BenchResult median(std::vector<BenchResult> results) {
-  const auto middle = results.begin() + results.size() / 2;
-  std::nth_element(results.begin(), middle, results.end(),
+// The round of median efficiency, with the spread of all.
+BenchResult middle_of(std::vector<BenchResult> rounds) {
+  std::vector<double> efficiencies;
+  for (const BenchResult& round : rounds) efficiencies.push_back(round.efficiency);
+  const auto middle = rounds.begin() + static_cast<std::ptrdiff_t>(rounds.size() / 2);
+  std::nth_element(rounds.begin(), middle, rounds.end(),
                    [](const BenchResult& a, const BenchResult& b) { return a.efficiency < b.efficiency; });
+  middle->of_all_rounds = spread(efficiencies);
   return *middle;
 }
 
@@ -85,16 +94,16 @@ std::optional<BenchReport> bench(const RunPlan& plan, const RunPlan* one_worker,
       if (auto result = run_once(*one_worker, options)) single.push_back(*result);
   }
   if (pipeline.empty()) return std::nullopt;
-  BenchReport report{.pipeline = median(std::move(pipeline)), .one_worker = {}};
-  if (!single.empty()) report.one_worker = median(std::move(single));
+  BenchReport report{.pipeline = middle_of(std::move(pipeline)), .one_worker = {}};
+  if (!single.empty()) report.one_worker = middle_of(std::move(single));
   return report;
 }
 
 std::string to_table(const BenchReport& report) {
   const BenchResult& p = report.pipeline;
-  std::string text =
-      fmt::format("{} worker(s): {:.1f} images/s, pipeline efficiency {:.3f} of 1/(slowest worker)\n",
-                  p.workers, p.images_per_s, p.efficiency);
+  std::string text = fmt::format(
+      "{} worker(s): {:.1f} images/s, pipeline efficiency {:.3f} ({:.3f} to {:.3f}) of 1/(slowest worker)\n",
+      p.workers, p.images_per_s, p.efficiency, p.of_all_rounds.lowest, p.of_all_rounds.highest);
   for (std::size_t s = 0; s < p.stage_seconds.size(); ++s)
     text += fmt::format("  stage {:<3} {:8.2f} ms a step by itself\n", s, 1e3 * p.stage_seconds[s]);
   for (const WorkerReport& worker : p.reports) {
@@ -116,6 +125,8 @@ std::string to_json_text(const BenchReport& report) {
   const BenchResult& p = report.pipeline;
   Json json = {{"images_per_s", p.images_per_s},
                {"pipeline_efficiency", p.efficiency},
+               {"pipeline_efficiency_lowest", p.of_all_rounds.lowest},
+               {"pipeline_efficiency_highest", p.of_all_rounds.highest},
                {"stage_seconds", p.stage_seconds},
                {"slowest_worker_seconds", p.slowest_worker_s}};
   for (const WorkerReport& worker : p.reports) {

@@ -6,11 +6,11 @@
 #include <algorithm>
 
 #include "lamina/core/clock.hpp"
+#include "lamina/study/spread.hpp"
 
 namespace lamina {
 namespace {
 
-constexpr int warmup_steps = 2;
 constexpr double made_up_deviation = 0.05;  // of shadows, that nobody publishes here
 
 Packet made_up_packet(const StageSpec& stage, const RunPlan& plan) {
@@ -27,18 +27,24 @@ Packet made_up_packet(const StageSpec& stage, const RunPlan& plan) {
 
 }  // namespace
 
-double measure_stage(Stage& stage, const RunPlan& plan, int repeats) {
-  const Packet packet = made_up_packet(stage.spec(), plan);
-  for (const auto& [part, tensors] : stage.shadows())
+StageProbe::StageProbe(Stage& stage, const RunPlan& plan)
+    : stage_(stage), packet_(made_up_packet(stage.spec(), plan)) {
+  for (const auto& [part, tensors] : stage_.shadows())
     for (const at::Tensor& tensor : tensors) tensor.normal_(0, made_up_deviation);
-  std::vector<double> seconds;
-  for (int i = 0; i < warmup_steps + repeats; ++i) {
-    const Stopwatch watch;
-    stage.process(packet);
-    if (i >= warmup_steps) seconds.push_back(watch.elapsed_s());
-  }
-  std::nth_element(seconds.begin(), seconds.begin() + seconds.size() / 2, seconds.end());
-  return seconds[seconds.size() / 2];
+}
+
+double StageProbe::step_s() {
+  const Stopwatch watch;
+  stage_.process(packet_);
+  return watch.elapsed_s();
+}
+
+std::vector<double> measure_stage(Stage& stage, const RunPlan& plan, int repeats) {
+  StageProbe probe(stage, plan);
+  for (int i = 0; i < StageProbe::warmup_steps; ++i) probe.step_s();
+  std::vector<double> seconds(static_cast<std::size_t>(repeats));
+  std::generate(seconds.begin(), seconds.end(), [&] { return probe.step_s(); });
+  return seconds;
 }
 
 std::vector<double> measure_modules(const RunPlan& plan, int repeats) {
@@ -48,7 +54,7 @@ std::vector<double> measure_modules(const RunPlan& plan, int repeats) {
   for (const ModuleSpec& module : plan.modules) {
     Stage alone(make_stage_specs({{module}}, plan.stage_options.window, false).front(), plan.stage_options,
                 init);
-    seconds.push_back(measure_stage(alone, plan, repeats));
+    seconds.push_back(spread(measure_stage(alone, plan, repeats)).median);
   }
   return seconds;
 }

@@ -1,6 +1,7 @@
 #include "lamina/nn/chain.hpp"
 
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "nn/examples.hpp"
 
@@ -33,6 +34,20 @@ TEST(Chain, NamesBeginWithThePrefixAndParametersAreTold) {
   EXPECT_EQ(buffers, (std::vector<std::string>{"head.3.bn.running_mean", "head.3.bn.running_var",
                                                "head.3.bn.num_batches_tracked"}));
   for (const NamedTensor& entry : chain.tensors()) EXPECT_EQ(entry.tensor.requires_grad(), entry.trained);
+}
+
+TEST(Chain, TheGlobalPoolIsTheMeanAndItsGradientLiesAsTheFeaturesDo) {
+  const FeatureShape in{6, 4, 5};
+  const Chain pool({{AdaptiveAvgPool{1}}}, in, "", doubles());
+  for (const at::MemoryFormat format : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
+    const at::Tensor x = batch_of(3, in).contiguous(format).requires_grad_(true);
+    const at::Tensor y = pool.forward(x, Mode::train);
+    EXPECT_EQ(y.sizes(), (std::vector<std::int64_t>{3, 6, 1, 1}));
+    EXPECT_LT(distance(y, x.detach().mean({2, 3}, /*keepdim=*/true)), 1e-15);
+    const at::Tensor grad = torch::autograd::grad({y}, {x}, {at::ones_like(y)}).front();
+    EXPECT_EQ(at::relu(grad).strides(), x.strides());
+    EXPECT_LT((grad - 1.0 / 20).abs().max().item<double>(), 1e-15);
+  }
 }
 
 TEST(Chain, TrainingNormalisesByTheBatchAndMovesTheRunningStatisticsOnce) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "lamina/study/spread.hpp"
 #include "lamina/train/engine.hpp"
 
 namespace lamina {
@@ -14,13 +15,14 @@ struct BenchResult {
   double images_per_s = 0;
   double slowest_worker_s = 0;        ///< its stages' own time a step, measured while nobody else computed
   double efficiency = 0;              ///< images_per_s * slowest_worker_s / batch
-  std::vector<double> stage_seconds;  ///< by stage, measured alone
+  Spread of_all_rounds;               ///< the efficiencies
+  std::vector<double> stage_seconds;  ///< by stage, measured alone: the mean
   std::vector<WorkerReport> reports;
 };
 
 struct BenchOptions {
   int steps = 30;          ///< of the stream, after its warm-up
-  int rounds = 3;          ///< repetitions, one under MPI; the one of median efficiency is reported
+  int rounds = 5;          ///< repetitions, one under MPI; the one of median efficiency is reported
   int alone_repeats = 10;  ///< steps per measurement of a stage by itself
 };
 
