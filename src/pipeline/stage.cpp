@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <limits>
+#include <thread>
 
 #include "lamina/core/clock.hpp"
 #include "lamina/core/error.hpp"
@@ -38,7 +38,10 @@ Packet Stage::process(Packet packet) {
   if (packet.is_mark()) throw Error(ErrorKind::contract, "a stage computes on batches, found a mark");
   const Stopwatch watch;
   const auto samples = packet.x_BCHW.size(0);
-  packet.x_BCHW = packet.kind == PacketKind::train ? train(packet) : eval(packet);
+  if (packet.kind == PacketKind::eval)
+    packet.x_BCHW = eval(packet);
+  else
+    packet.x_BCHW = options_.sleep_s > 0 ? sleep(packet) : train(packet);
   // Behind the classifier nobody reads the activation: only how many samples there were.
   if (!packet.x_BCHW.defined()) packet.x_BCHW = at::empty({samples, 0, 0, 0});
   packet.stages.push_back({.compute_s = watch.elapsed_s()});
@@ -76,6 +79,20 @@ at::Tensor Stage::train(Packet& packet) {
   }
   sweep.finish();
   return output;
+}
+
+// The packet goes on as a step's would: with activations of their size, and a loss for every branch.
+at::Tensor Stage::sleep(Packet& packet) const {
+  std::this_thread::sleep_for(Seconds(options_.sleep_s));
+  for (const Part& part : parts_) {
+    ModuleReport report;
+    for (const Branch& branch : part.module.branches()) report.losses.push_back({branch.spec().name, 0, 0});
+    packet.modules.push_back(std::move(report));
+  }
+  const ModuleSpec& last = parts_.back().module.spec();
+  if (last.is_last) return {};
+  return at::zeros({packet.x_BCHW.size(0), last.out.channels, last.out.height, last.out.width})
+      .contiguous(packet.x_BCHW.suggest_memory_format());
 }
 
 ModuleReport Stage::train_branches(const Module& module, const at::Tensor& features, const Packet& packet,

@@ -54,7 +54,8 @@ std::vector<ExchangePeer> SnapshotLinks::peers(const std::vector<Stage>& stages,
   return peers;
 }
 
-void SnapshotLinks::connect(const std::vector<Stage>& stages) {
+void SnapshotLinks::connect(const std::vector<Stage>& stages,
+                            const std::function<std::string(const std::string&)>& public_address) {
   if (!plan_.over_mpi) return;
   const std::string token = Json::parse(transport_.all_gather(Json(random_token()).dump(), limit_).front());
   exchange_ = make_exchange(
@@ -66,7 +67,9 @@ void SnapshotLinks::connect(const std::vector<Stage>& stages) {
        .host = {}},
       [this](std::shared_ptr<const Snapshot> snapshot) { board_->publish(std::move(snapshot)); },
       [this](const Error& error) { board_->close(error.what()); });
-  const std::vector<std::string> addresses = transport_.all_gather(exchange_->address(), limit_);
+  const std::string own = exchange_->address();
+  const std::vector<std::string> addresses =
+      transport_.all_gather(public_address ? public_address(own) : own, limit_);
   exchange_->connect(peers(stages, addresses), limit_);
 }
 

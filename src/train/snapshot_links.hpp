@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,8 +20,10 @@ class SnapshotLinks {
   SnapshotLinks(const RunPlan& plan, Transport& transport, std::shared_ptr<SnapshotBoard> board,
                 Seconds limit);
 
-  /// Collective: connects with all peers, with `stages` this worker's.
-  void connect(const std::vector<Stage>& stages);
+  /// Collective: connects with all peers, with `stages` this worker's. Others are told to call
+  /// `public_address(own)`, if that is set.
+  void connect(const std::vector<Stage>& stages,
+               const std::function<std::string(const std::string&)>& public_address);
 
   /// Takes a snapshot to its readers in other processes; never waits.
   void send(const std::shared_ptr<const Snapshot>& snapshot);

@@ -152,7 +152,7 @@ std::vector<Stage> WorkerRun::load_stages() {
 
 // All publish before anybody waits.
 void WorkerRun::begin_snapshots(const std::vector<Stage>& stages) {
-  links_.connect(stages);
+  links_.connect(stages, options_.snapshot_address);
   for (std::size_t i = 0; i < stages.size(); ++i)
     snapshots_.publish_first(stages[i], start_.step(), saved_versions_[i]);
   saved_versions_.clear();

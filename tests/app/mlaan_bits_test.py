@@ -20,7 +20,7 @@ method: {framework: dgl, mlaan: {window: 3}}
 pipeline: {stages: 4, threads: 1}
 snapshots: {lag: 6}
 data: {name: fashion-mnist, test_limit: 64}
-train: {batch: 16, max_steps: 12, epochs: 1, lr: 0.02, eval_every_steps: 6, lr_schedule: step, warmup_epochs: 0}
+train: {batch: 8, max_steps: 12, epochs: 1, lr: 0.02, eval_every_steps: 6, lr_schedule: step, warmup_epochs: 0}
 """
 LAG, STEPS, STOP = 6, 12, 9
 

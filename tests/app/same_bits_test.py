@@ -12,7 +12,7 @@ partition: {modules: 8}
 method: {framework: dgl, head: mlp_sr}
 pipeline: {stages: 4, threads: 1}
 data: {name: DATA, test_limit: 96}
-train: {batch: 64, max_steps: 30, epochs: 1, eval_every_steps: 15, lr_schedule: step, warmup_epochs: 0}
+train: {batch: 16, max_steps: 30, epochs: 1, eval_every_steps: 15, lr_schedule: step, warmup_epochs: 0}
 checkpoint: {every_steps: 10}
 """
 

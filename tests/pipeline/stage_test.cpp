@@ -28,10 +28,11 @@ void run(std::vector<Stage>& stages, Packet packet) {
   for (Stage& stage : stages) packet = stage.process(std::move(packet));
 }
 
-std::vector<Stage> split(const std::vector<std::int64_t>& ends, const Initializer& init) {
+std::vector<Stage> split(const std::vector<std::int64_t>& ends, const Initializer& init,
+                         const StageOptions& options = {}) {
   std::vector<Stage> stages;
   for (const StageSpec& spec : make_stage_specs(cut_into_stages(small_modules(), ends), 1, true))
-    stages.emplace_back(spec, StageOptions{}, init);
+    stages.emplace_back(spec, options, init);
   return stages;
 }
 
@@ -119,6 +120,25 @@ TEST(Stage, LearnsABatchByHeart) {
     (step == 0 ? first : last) = packet.modules.back().losses.front().loss;
   }
   EXPECT_LT(last, 0.2 * first);
+}
+
+TEST(Stage, AsleepItPassesPacketsOfTheSameShapesAndLearnsNothing) {
+  std::vector<Stage> awake = split({1}, Initializer(1));
+  std::vector<Stage> asleep = split({1}, Initializer(1), {.sleep_s = 1e-3});
+  std::vector<at::Tensor> before;
+  for (const NamedTensor& entry : all_tensors(asleep)) before.push_back(entry.tensor.detach().clone());
+  Packet a = train_packet(0, 6), b = train_packet(0, 6);
+  for (std::size_t i = 0; i < awake.size(); ++i) {
+    a = awake[i].process(std::move(a));
+    b = asleep[i].process(std::move(b));
+    EXPECT_EQ(b.x_BCHW.sizes(), a.x_BCHW.sizes());
+    EXPECT_EQ(b.x_BCHW.strides(), a.x_BCHW.strides());
+    EXPECT_EQ(b.modules.size(), a.modules.size());
+    EXPECT_EQ(b.stages.size(), a.stages.size());
+  }
+  const auto after = all_tensors(asleep);
+  for (std::size_t i = 0; i < before.size(); ++i)
+    EXPECT_TRUE(at::equal(before[i], after[i].tensor)) << after[i].name;
 }
 
 TEST(Stage, AMarkIsNotForAStage) {

@@ -19,6 +19,7 @@ struct StageOptions {
   SgdConfig sgd{};
   std::int64_t window = 1;  ///< k of METHOD section 3
   double ema_momentum = 0.995;
+  double sleep_s = 0;  ///< > 0: a training step sleeps so long and computes nothing, for studies of schedules
 };
 
 /// Sees every gradient of a step, by the parameter's name, before the optimizer uses it.
@@ -67,6 +68,7 @@ class Stage {
 
  private:
   at::Tensor train(Packet& packet);
+  at::Tensor sleep(Packet& packet) const;
   at::Tensor eval(Packet& packet) const;
   ModuleReport train_branches(const Module& module, const at::Tensor& features, const Packet& packet,
                               class WindowSweep& sweep) const;

@@ -27,6 +27,8 @@ struct RunOptions {
   };  ///< asked by the first stage before every packet
   /// Measures a stage while every other worker waits; called for each stage before and after the stream.
   std::function<double(Stage&)> measure_alone{};
+  /// Where others reach this process's snapshot exchange, given the address that it listens on; unset: there.
+  std::function<std::string(const std::string&)> snapshot_address{};
 };
 
 /// What one worker tells at the end.
