@@ -5,6 +5,7 @@
 #include "commands.hpp"
 #include "lamina/core/files.hpp"
 #include "lamina/study/bench.hpp"
+#include "lamina/study/memory.hpp"
 #include "lamina/study/step_cost.hpp"
 
 namespace lamina {
@@ -15,6 +16,14 @@ void print_beside(const std::vector<std::string>& names, const std::vector<StepC
     fmt::print("{:<32} {:9.2f} ms a step, {:.3f} times ({:.3f} to {:.3f})\n", names[i],
                1e3 * costs[i].seconds.median, costs[i].ratio.median, costs[i].ratio.lowest,
                costs[i].ratio.highest);
+}
+
+void print_memory(const std::vector<ModuleMemory>& modules) {
+  constexpr double mib = 1 << 20;
+  fmt::print("tensors that a step of a stage by itself holds at most, module by module:\n");
+  for (const ModuleMemory& module : modules)
+    fmt::print("  stage {:<3} module {:<3} {:9.1f} MiB{}\n", module.stage, module.module,
+               static_cast<double>(module.peak_bytes) / mib, module.shadow ? "  (shadow)" : "");
 }
 
 RunPlan plan_of(const std::string& file) {
@@ -64,6 +73,7 @@ void add_bench_command(CLI::App& app) {
     const auto report = bench(plan, one_worker ? &*one_worker : nullptr, arguments->options);
     if (!report) return;
     fmt::print("{}", to_table(*report));
+    print_memory(measure_memory(plan));
     if (arguments->out.empty()) return;
     make_directory(arguments->out);
     write_file_atomically(std::filesystem::path(arguments->out) / "summary.json", to_json_text(*report));

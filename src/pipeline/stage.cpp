@@ -62,6 +62,7 @@ at::Tensor Stage::train(Packet& packet) {
   at::Tensor x_BCHW = std::move(packet.x_BCHW);
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     const Module& module = parts_[i].module;
+    if (module_observer_) module_observer_(module.spec().index, /*shadow=*/false);
     Pass pass = module.forward(x_BCHW, Mode::train, /*to_input=*/i > 0 && options_.window > 1);
     x_BCHW = pass.features();
     sweep.open(i, std::move(pass));
@@ -70,6 +71,7 @@ at::Tensor Stage::train(Packet& packet) {
   }
   const at::Tensor output = parts_.back().module.spec().is_last ? at::Tensor() : x_BCHW;
   for (const ShadowModule& module : lookahead_) {
+    if (module_observer_) module_observer_(module.spec().index, /*shadow=*/true);
     Pass pass = module.forward(x_BCHW);
     x_BCHW = pass.features();
     sweep.open_foreign(std::move(pass));

@@ -25,6 +25,9 @@ struct StageOptions {
 /// Sees every gradient of a step, by the parameter's name, before the optimizer uses it.
 using GradientObserver = std::function<void(const std::string& name, const at::Tensor& grad)>;
 
+/// Told whenever a training step comes to a module, or to the shadow of one.
+using ModuleObserver = std::function<void(std::int64_t module, bool shadow)>;
+
 /// The modules that one worker trains together, with their branches, EMAs and optimizers, and the shadows of
 /// what later stages hold. Knows no rank and no thread.
 ///
@@ -65,6 +68,7 @@ class Stage {
   const std::vector<Part>& parts() const { return parts_; }
 
   void observe_gradients(GradientObserver observer) { observer_ = std::move(observer); }
+  void observe_modules(ModuleObserver observer) { module_observer_ = std::move(observer); }
 
  private:
   at::Tensor train(Packet& packet);
@@ -82,6 +86,7 @@ class Stage {
   EmaBlocks emas_;                             // own and foreign
   std::map<std::string, std::vector<at::Tensor>> shadows_;
   GradientObserver observer_;
+  ModuleObserver module_observer_;
 };
 
 }  // namespace lamina
