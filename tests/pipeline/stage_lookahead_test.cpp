@@ -37,6 +37,10 @@ struct Cell {
   MethodConfig method;
 };
 
+void PrintTo(const Cell& cell, std::ostream* os) {
+  *os << cell.name;
+}
+
 std::vector<Cell> cells() {
   std::vector<Cell> all;
   for (const std::int64_t window : {2, 3, 4})

@@ -23,6 +23,10 @@ struct Cell {
   MethodConfig method;
 };
 
+void PrintTo(const Cell& cell, std::ostream* os) {
+  *os << cell.name;
+}
+
 MethodConfig with(MethodConfig method, const std::function<void(MethodConfig&)>& change) {
   change(method);
   return method;

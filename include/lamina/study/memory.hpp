@@ -8,8 +8,8 @@
 
 namespace lamina {
 
-/// Counts the bytes of the tensors that this thread, and LibTorch's on its behalf, make and give back while the
-/// counter is there: what the tensors ask for, not what the allocator keeps.
+/// Counts the bytes of the tensors that this thread, and LibTorch's on its behalf, make and give back while
+/// the counter is there: what the tensors ask for, not what the allocator keeps.
 ///
 /// Threads  one, in which it is made and destroyed; only the innermost counts.
 class TensorBytes {
