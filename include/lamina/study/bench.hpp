@@ -22,7 +22,7 @@ struct BenchResult {
 
 struct BenchOptions {
   int steps = 30;          ///< of the stream, after its warm-up
-  int rounds = 5;          ///< repetitions, one under MPI; the one of median efficiency is reported
+  int rounds = 3;          ///< repetitions, one under MPI; the one of median efficiency is reported
   int alone_repeats = 10;  ///< steps per measurement of a stage by itself
 };
 
