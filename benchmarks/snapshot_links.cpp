@@ -1,18 +1,17 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <filesystem>
-#include <fstream>
 #include <iostream>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "comm/slow_link.hpp"
-#include "lamina/comm/inprocess.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/study/spread.hpp"
-#include "train/worker_run.hpp"
+#include "lamina/train/engine.hpp"
+#include "temporary_directory.hpp"
+#include "train/plan_of.hpp"
+#include "train/train_records.hpp"
 
 // What slow, stalling and awaited snapshots cost a pipeline whose stages sleep a set time instead of
 // computing, so that the machine's cores are no limit. Each worker is a thread with a snapshot board of its
@@ -22,7 +21,6 @@ namespace lamina {
 namespace {
 
 using Json = nlohmann::json;
-using Links = std::vector<std::unique_ptr<SlowLink>>;
 
 struct Options {
   int stages = 3;
@@ -49,38 +47,31 @@ struct Found {
   std::int64_t age_at_end = 0;
 };
 
-RunPlan plan_of(const Options& options, const Variant& variant, const std::filesystem::path& out) {
-  ConfigText text = ConfigText::from_text(
+RunPlan plan_for(const Options& options, const Variant& variant, const std::filesystem::path& out) {
+  RunPlan plan = plan_of(
       fmt::format("model: {{backbone: resnet32}}\npartition: {{modules: 8}}\n"
                   "method: {{framework: greedy, mlaan: {{window: 3}}}}\n"
                   "pipeline: {{stages: {0}, workers: {0}, threads: 1}}\nsnapshots: {{{1}}}\n"
                   "data: {{name: synthetic, test_limit: 2}}\n"
                   "train: {{batch: 2, max_steps: {2}, epochs: 1000, eval_every_steps: {2}}}\nout: {3}\n",
-                  options.stages, variant.policy, options.steps, out.string()),
-      variant.name);
-  RunPlan plan = make_run_plan(read_run_config(text), {});
+                  options.stages, variant.policy, options.steps, out.string()));
   plan.stage_options.sleep_s = 1e-3 * options.sleep_ms;
-  plan.over_mpi = true;  // as if the workers were processes: snapshots have to be sent
   return plan;
 }
 
 // Stalls every link for a while, from the middle of the run on.
-std::jthread stall_in_the_middle(const Options& options, Links& links, std::mutex& mutex) {
+std::jthread stall_in_the_middle(const Options& options, SlowLinks& links) {
   return std::jthread([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(options.steps * options.sleep_ms / 2));
-    const std::lock_guard lock(mutex);
-    for (const auto& link : links) link->stall();
+    links.stall();
     std::this_thread::sleep_for(std::chrono::seconds(options.stall_s));
-    for (const auto& link : links) link->resume();
+    links.resume();
   });
 }
 
-Found read_metrics(const std::filesystem::path& file, const Options& options) {
+Found read_metrics(const std::filesystem::path& run, const Options& options) {
   Found found;
-  std::ifstream lines(file);
-  for (std::string line; std::getline(lines, line);) {
-    const Json record = Json::parse(line);
-    if (record.at("kind") != "train") continue;
+  for (const Json& record : train_records(run)) {
     const auto step = record.at("step").get<int>();
     std::int64_t age = 0;
     for (const Json& of_stage : record.at("snapshot_age")) age = std::max(age, of_stage.get<std::int64_t>());
@@ -94,39 +85,17 @@ Found read_metrics(const std::filesystem::path& file, const Options& options) {
 }
 
 Found run_once(const Options& options, const Variant& variant) {
-  const auto out = std::filesystem::temp_directory_path() / fmt::format("lamina-links-{}", ::getpid());
-  std::filesystem::remove_all(out);
-  const RunPlan plan = plan_of(options, variant, out);
-  std::mutex mutex;
-  Links links;
+  const TemporaryDirectory directory;
+  const RunPlan plan = plan_for(options, variant, directory.path() / "run");
+  SlowLinks links(variant.bytes_per_s);
   RunOptions run_options;
-  run_options.snapshot_address = [&](const std::string& address) {
-    const std::lock_guard lock(mutex);
-    links.push_back(std::make_unique<SlowLink>(address, variant.bytes_per_s));
-    return links.back()->address();
-  };
-  std::vector<std::unique_ptr<Transport>> transports = make_inprocess_transports(options.stages);
-  std::optional<RunSummary> summary;
-  {
-    std::optional<std::jthread> staller;
-    if (variant.stalls) staller = stall_in_the_middle(options, links, mutex);
-    std::vector<std::jthread> workers;
-    for (int w = 0; w < options.stages; ++w)
-      workers.emplace_back([&, w] {
-        try {
-          auto mine = run_worker(plan, run_options, *transports[w],
-                                 std::make_shared<SnapshotBoard>(plan.snapshots.depth()));
-          if (mine) summary = std::move(mine);
-        } catch (const Error& error) {
-          std::cerr << "worker " << w << ": " << error.what() << '\n';
-          transports[w]->abort(error.what(), error.exit_code());
-        }
-      });
-  }
-  if (!summary) throw Error(ErrorKind::contract, "a worker failed");
-  Found found = read_metrics(out / "metrics.jsonl", options);
-  found.steps_per_s = summary->images_per_s / static_cast<double>(plan.config.train.batch);
-  std::filesystem::remove_all(out);
+  run_options.snapshots_over_tcp = true;
+  run_options.snapshot_address = [&](const std::string& address) { return links.before(address); };
+  std::optional<std::jthread> staller;
+  if (variant.stalls) staller = stall_in_the_middle(options, links);
+  const RunSummary summary = run(plan, run_options).value();
+  Found found = read_metrics(plan.config.out, options);
+  found.steps_per_s = summary.images_per_s / static_cast<double>(plan.config.train.batch);
   return found;
 }
 

@@ -44,8 +44,11 @@ void add_bench_command(CLI::App& app) {
       app.add_subcommand("bench", "steady throughput, each stage's own time, pipeline efficiency");
   arguments->add_to(*command);
   command->add_option("--out", arguments->out, "write DIR/summary.json");
-  command->add_option("--steps", arguments->options.steps, "training steps a round")->capture_default_str();
+  command->add_option("--steps", arguments->options.steps, "training steps a round")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
   command->add_option("--rounds", arguments->options.rounds, "repetitions; the median is shown")
+      ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
   command
       ->add_option("--beside", arguments->beside,

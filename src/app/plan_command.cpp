@@ -53,6 +53,7 @@ void add_plan_command(CLI::App& app) {
   arguments->add_to(*command);
   command->add_option("--write", arguments->write, "write the configuration with that cut to a file");
   command->add_option("--repeats", arguments->repeats, "steps measured per module; the median counts")
+      ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
   command->callback([arguments] {
     const RunPlan plan = arguments->plan();

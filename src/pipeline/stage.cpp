@@ -110,10 +110,10 @@ ModuleReport Stage::train_branches(const Module& module, const at::Tensor& featu
 
 void Stage::update(std::size_t index, const std::vector<at::Tensor>& grads, double lr) {
   Part& part = parts_[index];
-  if (observer_) {
+  if (gradient_observer_) {
     std::size_t i = 0;
     for (const NamedTensor& entry : part.module.tensors())
-      if (entry.trained) observer_(entry.name, grads[i++]);
+      if (entry.trained) gradient_observer_(entry.name, grads[i++]);
   }
   part.module.update_emas(options_.ema_momentum);
   part.optimizer.step(grads, lr);

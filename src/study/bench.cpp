@@ -40,7 +40,6 @@ std::optional<BenchResult> run_once(const RunPlan& plan, const BenchOptions& opt
   if (!summary) return std::nullopt;
   BenchResult result{.workers = plan.num_workers(),
                      .images_per_s = summary->images_per_s,
-                     .of_all_rounds = {},
                      .stage_seconds = {},
                      .reports = std::move(summary->workers)};
   for (const WorkerReport& report : result.reports) {
@@ -52,15 +51,17 @@ std::optional<BenchResult> run_once(const RunPlan& plan, const BenchOptions& opt
   return result;
 }
 
-// The round of median efficiency, with the spread of all.
-BenchResult middle_of(std::vector<BenchResult> rounds) {
-  std::vector<double> efficiencies;
-  for (const BenchResult& round : rounds) efficiencies.push_back(round.efficiency);
-  const auto middle = rounds.begin() + static_cast<std::ptrdiff_t>(rounds.size() / 2);
-  std::nth_element(rounds.begin(), middle, rounds.end(),
+BenchResult median(std::vector<BenchResult> results) {
+  const auto middle = results.begin() + results.size() / 2;
+  std::nth_element(results.begin(), middle, results.end(),
                    [](const BenchResult& a, const BenchResult& b) { return a.efficiency < b.efficiency; });
-  middle->of_all_rounds = spread(efficiencies);
   return *middle;
+}
+
+Spread efficiency_of(const std::vector<BenchResult>& results) {
+  std::vector<double> efficiencies;
+  for (const BenchResult& result : results) efficiencies.push_back(result.efficiency);
+  return spread(std::move(efficiencies));
 }
 
 double speedup(const BenchReport& report) {
@@ -94,8 +95,8 @@ std::optional<BenchReport> bench(const RunPlan& plan, const RunPlan* one_worker,
       if (auto result = run_once(*one_worker, options)) single.push_back(*result);
   }
   if (pipeline.empty()) return std::nullopt;
-  BenchReport report{.pipeline = middle_of(std::move(pipeline)), .one_worker = {}};
-  if (!single.empty()) report.one_worker = middle_of(std::move(single));
+  BenchReport report{.pipeline = median(pipeline), .efficiency = efficiency_of(pipeline), .one_worker = {}};
+  if (!single.empty()) report.one_worker = median(std::move(single));
   return report;
 }
 
@@ -103,7 +104,7 @@ std::string to_table(const BenchReport& report) {
   const BenchResult& p = report.pipeline;
   std::string text = fmt::format(
       "{} worker(s): {:.1f} images/s, pipeline efficiency {:.3f} ({:.3f} to {:.3f}) of 1/(slowest worker)\n",
-      p.workers, p.images_per_s, p.efficiency, p.of_all_rounds.lowest, p.of_all_rounds.highest);
+      p.workers, p.images_per_s, p.efficiency, report.efficiency.lowest, report.efficiency.highest);
   for (std::size_t s = 0; s < p.stage_seconds.size(); ++s)
     text += fmt::format("  stage {:<3} {:8.2f} ms a step by itself\n", s, 1e3 * p.stage_seconds[s]);
   for (const WorkerReport& worker : p.reports) {
@@ -125,8 +126,8 @@ std::string to_json_text(const BenchReport& report) {
   const BenchResult& p = report.pipeline;
   Json json = {{"images_per_s", p.images_per_s},
                {"pipeline_efficiency", p.efficiency},
-               {"pipeline_efficiency_lowest", p.of_all_rounds.lowest},
-               {"pipeline_efficiency_highest", p.of_all_rounds.highest},
+               {"pipeline_efficiency_lowest", report.efficiency.lowest},
+               {"pipeline_efficiency_highest", report.efficiency.highest},
                {"stage_seconds", p.stage_seconds},
                {"slowest_worker_seconds", p.slowest_worker_s}};
   for (const WorkerReport& worker : p.reports) {

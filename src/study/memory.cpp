@@ -46,7 +46,7 @@ std::int64_t TensorBytes::take_peak() {
 std::vector<ModuleMemory> measure_memory(const RunPlan& plan) {
   TensorBytes bytes;
   at::set_num_threads(static_cast<int>(*plan.config.pipeline.threads));
-  const Initializer init(static_cast<std::uint64_t>(plan.config.train.seed), at::kFloat, plan.format());
+  const Initializer init = plan.initializer();
   std::vector<ModuleMemory> all;
   for (const StageSpec& spec : plan.stages) {
     const std::int64_t before = bytes.live();

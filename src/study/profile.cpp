@@ -49,7 +49,7 @@ std::vector<double> measure_stage(Stage& stage, const RunPlan& plan, int repeats
 
 std::vector<double> measure_modules(const RunPlan& plan, int repeats) {
   at::set_num_threads(static_cast<int>(*plan.config.pipeline.threads));
-  const Initializer init(static_cast<std::uint64_t>(plan.config.train.seed), at::kFloat, plan.format());
+  const Initializer init = plan.initializer();
   std::vector<double> seconds;
   for (const ModuleSpec& module : plan.modules) {
     Stage alone(make_stage_specs({{module}}, plan.stage_options.window, false).front(), plan.stage_options,

@@ -13,7 +13,7 @@ namespace {
 class Network {
  public:
   explicit Network(const RunPlan& plan) {
-    const Initializer init(static_cast<std::uint64_t>(plan.config.train.seed), at::kFloat, plan.format());
+    const Initializer init = plan.initializer();
     for (const StageSpec& spec : plan.stages) stages_.emplace_back(spec, plan.stage_options, init);
     for (Stage& stage : stages_) probes_.emplace_back(stage, plan);
   }

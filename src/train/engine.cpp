@@ -42,9 +42,19 @@ class FirstError {
   std::optional<Error> error_;
 };
 
+// One for all, or one each.
+std::vector<std::shared_ptr<SnapshotBoard>> make_boards(const RunPlan& plan, const RunOptions& options) {
+  std::vector<std::shared_ptr<SnapshotBoard>> boards;
+  for (int w = 0; w < plan.num_workers(); ++w)
+    boards.push_back(w == 0 || options.snapshots_over_tcp
+                         ? std::make_shared<SnapshotBoard>(plan.snapshots.depth())
+                         : boards.front());
+  return boards;
+}
+
 std::optional<RunSummary> run_threads(const RunPlan& plan, const RunOptions& options) {
   std::vector<std::unique_ptr<Transport>> transports = make_inprocess_transports(plan.num_workers());
-  const auto board = std::make_shared<SnapshotBoard>(plan.snapshots.depth());
+  const std::vector<std::shared_ptr<SnapshotBoard>> boards = make_boards(plan, options);
   FirstError first_error;
   std::optional<RunSummary> summary;
   {
@@ -53,12 +63,12 @@ std::optional<RunSummary> run_threads(const RunPlan& plan, const RunOptions& opt
       threads.emplace_back([&, w] {
         set_log_label(plan.num_workers() > 1 ? fmt::format("worker {}", w) : "");
         try {
-          std::optional<RunSummary> mine = run_worker(plan, options, *transports[w], board);
+          std::optional<RunSummary> mine = run_worker(plan, options, *transports[w], boards[w]);
           if (mine) summary = std::move(mine);
         } catch (const std::exception& e) {
           const Error error = named(e, w);
           first_error.set(error);
-          board->close(error.what());
+          for (const auto& board : boards) board->close(error.what());
           transports[w]->abort(error.what(), error.exit_code());
         }
       });

@@ -131,10 +131,13 @@ const StageSpec& RunPlan::owner_of(const std::string& part) const {
   throw Error(ErrorKind::contract, fmt::format("expected a stage that publishes {}, found none", part));
 }
 
+Initializer RunPlan::initializer(at::ScalarType dtype, std::shared_ptr<const GivenTensors> given) const {
+  return Initializer(static_cast<std::uint64_t>(config.train.seed), dtype, format(), std::move(given));
+}
+
 std::vector<Stage> make_stages(const RunPlan& plan, int worker, std::shared_ptr<const GivenTensors> given,
                                at::ScalarType dtype) {
-  const Initializer init(static_cast<std::uint64_t>(plan.config.train.seed), dtype, plan.format(),
-                         std::move(given));
+  const Initializer init = plan.initializer(dtype, std::move(given));
   std::vector<Stage> stages;
   for (int stage = plan.first_stage[worker]; stage < plan.first_stage[worker + 1]; ++stage)
     stages.emplace_back(plan.stages[stage], plan.stage_options, init);

@@ -21,9 +21,13 @@ std::string random_token() {
 }  // namespace
 
 SnapshotLinks::SnapshotLinks(const RunPlan& plan, Transport& transport, std::shared_ptr<SnapshotBoard> board,
-                             Seconds limit)
-    : plan_(plan), transport_(transport), board_(std::move(board)), limit_(limit) {
-  if (!plan.over_mpi) return;
+                             Seconds limit, bool board_is_shared)
+    : plan_(plan),
+      transport_(transport),
+      board_(std::move(board)),
+      limit_(limit),
+      board_is_shared_(board_is_shared) {
+  if (board_is_shared_) return;
   for (const StageSpec& reader : plan.stages)
     for (const std::string& part : reader.shadowed()) {
       const int to = plan.worker_of(reader.index);
@@ -56,7 +60,7 @@ std::vector<ExchangePeer> SnapshotLinks::peers(const std::vector<Stage>& stages,
 
 void SnapshotLinks::connect(const std::vector<Stage>& stages,
                             const std::function<std::string(const std::string&)>& public_address) {
-  if (!plan_.over_mpi) return;
+  if (board_is_shared_) return;
   const std::string token = Json::parse(transport_.all_gather(Json(random_token()).dump(), limit_).front());
   exchange_ = make_exchange(
       {.worker = transport_.worker(),

@@ -13,19 +13,19 @@
 
 namespace lamina {
 
-/// The snapshot plane between processes: who reads which part of whom, as the plan says. Without readers in
-/// other processes there is no exchange at all.
+/// The snapshot plane between workers that share no board: who reads which part of whom, as the plan says.
+/// Without readers elsewhere there is no exchange at all.
 class SnapshotLinks {
  public:
   SnapshotLinks(const RunPlan& plan, Transport& transport, std::shared_ptr<SnapshotBoard> board,
-                Seconds limit);
+                Seconds limit, bool board_is_shared);
 
   /// Collective: connects with all peers, with `stages` this worker's. Others are told to call
   /// `public_address(own)`, if that is set.
   void connect(const std::vector<Stage>& stages,
                const std::function<std::string(const std::string&)>& public_address);
 
-  /// Takes a snapshot to its readers in other processes; never waits.
+  /// Takes a snapshot to its readers elsewhere; never waits.
   void send(const std::shared_ptr<const Snapshot>& snapshot);
 
   void finish();
@@ -38,7 +38,8 @@ class SnapshotLinks {
   Transport& transport_;
   std::shared_ptr<SnapshotBoard> board_;
   Seconds limit_;
-  std::map<std::string, std::vector<int>> readers_;  // in other processes, by part that this worker owns
+  bool board_is_shared_;
+  std::map<std::string, std::vector<int>> readers_;  // elsewhere, by part that this worker owns
   std::unique_ptr<Exchange> exchange_;
 };
 

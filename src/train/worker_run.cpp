@@ -40,7 +40,7 @@ class WorkerRun {
         options_(options),
         transport_(transport),
         limit_(plan.config.pipeline.timeout_s),
-        links_(plan, transport, board, limit_),
+        links_(plan, transport, board, limit_, !plan.over_mpi && !options.snapshots_over_tcp),
         snapshots_(plan.snapshots, board, [this](const auto& snapshot) { links_.send(snapshot); }, limit_) {}
 
   std::optional<RunSummary> run();

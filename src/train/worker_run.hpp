@@ -8,7 +8,7 @@
 namespace lamina {
 
 /// One worker's run from the first agreement to the last, over any transport. Blocking; collective. The board
-/// is shared by the workers of this process.
+/// is shared by the workers of this process, but for RunOptions::snapshots_over_tcp.
 std::optional<RunSummary> run_worker(const RunPlan& plan, const RunOptions& options, Transport& transport,
                                      const std::shared_ptr<SnapshotBoard>& board);
 

@@ -55,6 +55,14 @@ class Configuration(LaminaTest):
         process = self.refuse("expected 2 as mpirun started, found 1", ranks=2)
         self.assertEqual(process.stderr.count("pipeline.workers"), 1, process.stderr)
 
+    def test_nothing_can_be_measured_no_times(self):
+        for command, option in (("bench", "--rounds"), ("bench", "--steps"), ("plan", "--repeats")):
+            for number in ("0", "-1"):
+                with self.subTest(f"{command} {option} {number}"):
+                    process = self.lamina(command, self.config, option, number)
+                    self.assertEqual(process.returncode, CONFIG)
+                    self.assertIn(option, process.stderr)
+
     def test_an_unknown_option(self):
         self.assertEqual(self.lamina("train", self.config, "--bogus").returncode, CONFIG)
 

@@ -150,4 +150,20 @@ void SlowLink::resume() {
   });
 }
 
+std::string SlowLinks::before(const std::string& target) {
+  const std::lock_guard lock(mutex_);
+  links_.push_back(std::make_unique<SlowLink>(target, bytes_per_s_));
+  return links_.back()->address();
+}
+
+void SlowLinks::stall() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& link : links_) link->stall();
+}
+
+void SlowLinks::resume() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& link : links_) link->resume();
+}
+
 }  // namespace lamina

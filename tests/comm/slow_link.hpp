@@ -1,8 +1,10 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace lamina {
 
@@ -25,6 +27,25 @@ class SlowLink {
  private:
   struct State;
   std::unique_ptr<State> state_;
+};
+
+/// Slow links in front of several listeners, made as they are asked for.
+///
+/// Threads  any.
+class SlowLinks {
+ public:
+  explicit SlowLinks(std::optional<double> bytes_per_s = std::nullopt) : bytes_per_s_(bytes_per_s) {}
+
+  /// Whom to call instead of the target.
+  std::string before(const std::string& target);
+
+  void stall();
+  void resume();
+
+ private:
+  std::optional<double> bytes_per_s_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<SlowLink>> links_;
 };
 
 }  // namespace lamina

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 
+#include "train/plan_of.hpp"
+
 namespace lamina {
 namespace {
 
@@ -20,11 +22,9 @@ TEST(TensorBytes, CountsWhatLivesAndTheMostThatLived) {
 }
 
 std::vector<ModuleMemory> memory_of(const std::string& more) {
-  ConfigText config = ConfigText::from_text(
+  return measure_memory(plan_of(
       "model: {backbone: resnet14}\npartition: {modules: 6}\ndata: {name: synthetic}\ntrain: {batch: 32}\n" +
-          more,
-      "test");
-  return measure_memory(make_run_plan(read_run_config(config), {}));
+      more));
 }
 
 const std::string one_thread = "pipeline: {threads: 1}\n";

@@ -2,13 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include "train/plan_of.hpp"
+
 namespace lamina {
 namespace {
-
-RunPlan plan_of(const std::string& text) {
-  ConfigText config = ConfigText::from_text(text, "test");
-  return make_run_plan(read_run_config(config), {});
-}
 
 const std::string small = R"(
 model: {backbone: resnet8}

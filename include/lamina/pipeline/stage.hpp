@@ -67,7 +67,7 @@ class Stage {
 
   const std::vector<Part>& parts() const { return parts_; }
 
-  void observe_gradients(GradientObserver observer) { observer_ = std::move(observer); }
+  void observe_gradients(GradientObserver observer) { gradient_observer_ = std::move(observer); }
   void observe_modules(ModuleObserver observer) { module_observer_ = std::move(observer); }
 
  private:
@@ -85,7 +85,7 @@ class Stage {
   std::map<std::string, Block> foreign_emas_;  // by the block's name
   EmaBlocks emas_;                             // own and foreign
   std::map<std::string, std::vector<at::Tensor>> shadows_;
-  GradientObserver observer_;
+  GradientObserver gradient_observer_;
   ModuleObserver module_observer_;
 };
 

@@ -15,7 +15,6 @@ struct BenchResult {
   double images_per_s = 0;
   double slowest_worker_s = 0;        ///< its stages' own time a step, measured while nobody else computed
   double efficiency = 0;              ///< images_per_s * slowest_worker_s / batch
-  Spread of_all_rounds;               ///< the efficiencies
   std::vector<double> stage_seconds;  ///< by stage, measured alone: the mean
   std::vector<WorkerReport> reports;
 };
@@ -28,6 +27,7 @@ struct BenchOptions {
 
 struct BenchReport {
   BenchResult pipeline;
+  Spread efficiency;  ///< of the pipeline, over the rounds
   std::optional<BenchResult> one_worker;
 };
 

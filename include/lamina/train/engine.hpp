@@ -27,7 +27,10 @@ struct RunOptions {
   };  ///< asked by the first stage before every packet
   /// Measures a stage while every other worker waits; called for each stage before and after the stream.
   std::function<double(Stage&)> measure_alone{};
-  /// Where others reach this process's snapshot exchange, given the address that it listens on; unset: there.
+  /// Every worker has a snapshot board of its own, and snapshots travel as between processes, though the
+  /// workers are threads of this one: for tests and benchmarks of that way.
+  bool snapshots_over_tcp = false;
+  /// Where others reach a worker's snapshot exchange, given the address that it listens on; unset: there.
   std::function<std::string(const std::string&)> snapshot_address{};
 };
 

@@ -37,6 +37,9 @@ struct RunPlan {
   bool needs_image() const;
   int num_workers() const { return static_cast<int>(first_stage.size()) - 1; }
   at::MemoryFormat format() const;
+  /// First values as every run of this plan has them; `given` tensors take their place.
+  Initializer initializer(at::ScalarType dtype = at::kFloat,
+                          std::shared_ptr<const GivenTensors> given = nullptr) const;
 };
 
 /// @throws Error{config} for what cannot be: more workers than stages, K larger than the blocks, mpirun's -n
