@@ -71,6 +71,7 @@ void add_bench_command(CLI::App& app) {
     if (plan.num_workers() > 1 && !plan.over_mpi) {
       RunConfig config = plan.config;
       config.pipeline.workers = 1;
+      config.pipeline.replicas = 1;
       one_worker = make_run_plan(std::move(config), mpi_launch());
     }
     const auto report = bench(plan, one_worker ? &*one_worker : nullptr, arguments->options);

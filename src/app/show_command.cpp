@@ -26,16 +26,22 @@ std::string heads(const ModuleSpec& module) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
+// "2", or "2-4" of replicas.
+std::string workers(const WorkerGroup& group) {
+  const int last = group.first_worker + group.replicas - 1;
+  return group.replicas == 1 ? std::to_string(last) : fmt::format("{}-{}", group.first_worker, last);
+}
+
 void print_partition(const RunPlan& plan) {
   fmt::print("\n# partition: {} modules in {} stages on {} worker(s)\n", plan.modules.size(),
              plan.stages.size(), plan.num_workers());
   fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:>12} {:>14} {:>14}  {}\n", "module", "stage", "worker",
              "blocks", "output", "parameters", "mult-adds", "of the heads", "heads");
   std::int64_t parameters = 0, multiply_adds = 0, of_heads = 0;
-  for (int w = 0; w < plan.num_workers(); ++w)
-    for (int s = plan.first_stage[w]; s < plan.first_stage[w + 1]; ++s)
+  for (const WorkerGroup& group : plan.groups)
+    for (int s = group.first_stage; s < group.end_stage; ++s)
       for (const ModuleSpec& m : plan.stages[s].modules) {
-        fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:>12} {:>14} {:>14}  {}\n", m.index, s, w,
+        fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:>12} {:>14} {:>14}  {}\n", m.index, s, workers(group),
                    text(m.blocks.front().id) + ".." + text(m.blocks.back().id),
                    fmt::format("{}x{}x{}", m.out.channels, m.out.height, m.out.width), m.parameters(),
                    m.multiply_adds(), m.branch_multiply_adds(), heads(m));

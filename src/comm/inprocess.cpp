@@ -3,11 +3,14 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <deque>
+#include <map>
 #include <optional>
 #include <utility>
 
 #include "comm/bell.hpp"
+#include "comm/group_sum.hpp"
 #include "comm/lane_book.hpp"
 #include "comm/ticket.hpp"
 #include "lamina/core/error.hpp"
@@ -34,6 +37,24 @@ struct Round {
   int num_missing = static_cast<int>(texts.size());
 };
 
+// One sum of a group: what its members brought, and who waits for it.
+struct Addition {
+  explicit Addition(std::size_t size) : values(size), tickets(size), num_missing(size) {}
+  std::vector<std::vector<at::Tensor>> values;
+  std::vector<std::shared_ptr<SumTicket>> tickets;
+  std::size_t num_missing;
+};
+
+// ((v0 + v1) + v2) + ..., tensor by tensor.
+std::vector<at::Tensor> add_in_order(const std::vector<std::vector<at::Tensor>>& values) {
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> sums;
+  for (const at::Tensor& value : values.front())
+    sums.push_back(value.detach().clone(at::MemoryFormat::Contiguous));
+  for (std::size_t member = 1; member < values.size(); ++member) at::_foreach_add_(sums, values[member]);
+  return sums;
+}
+
 // What the workers' transports share. All members are guarded by the bell, which does not change.
 struct Room {
   explicit Room(int workers) : num_workers(workers), round(std::make_shared<Round>(workers)) {}
@@ -42,6 +63,7 @@ struct Room {
   const std::shared_ptr<Bell> bell = std::make_shared<Bell>();
   std::optional<std::pair<int, std::string>> first_opened;  // by whom, and its lanes
   std::vector<Shelf> shelves;
+  std::map<std::pair<std::vector<int>, std::int64_t>, Addition> additions;  // under way, by group and number
   std::shared_ptr<Round> round;
 };
 
@@ -91,6 +113,29 @@ class InprocessTransport final : public Transport {
     return receive_handle(std::move(ticket));
   }
 
+  // Who comes last adds for all, so nobody waits.
+  std::unique_ptr<SumHandle> sum(const std::vector<int>& group,
+                                 const std::vector<at::Tensor>& values) override {
+    check_sum(worker_, room_->num_workers, group, values);
+    const std::int64_t number = num_sums_[group]++;
+    auto ticket = std::make_shared<SumTicket>(room_->bell, worker_, group, number);
+    Bell::Lock held = room_->bell->lock();
+    room_->bell->require_running(held);
+    const auto entry = room_->additions.try_emplace({group, number}, group.size()).first;
+    const auto own = std::find(group.begin(), group.end(), worker_) - group.begin();
+    entry->second.values[own] = values;
+    entry->second.tickets[own] = ticket;
+    if (--entry->second.num_missing == 0) {
+      const Addition addition = std::move(entry->second);
+      room_->additions.erase(entry);
+      held.unlock();
+      const std::vector<at::Tensor> sums = add_in_order(addition.values);
+      held.lock();
+      for (const auto& waiting : addition.tickets) waiting->complete(held, sums);
+    }
+    return sum_handle(std::move(ticket));
+  }
+
   std::vector<std::string> all_gather(const std::string& text, Seconds limit) override {
     Bell::Lock held = room_->bell->lock();
     room_->bell->require_running(held);
@@ -114,6 +159,7 @@ class InprocessTransport final : public Transport {
   const std::shared_ptr<Room> room_;
   const int worker_;
   LaneBook book_;
+  std::map<std::vector<int>, std::int64_t> num_sums_;  // begun, by group
 };
 
 }  // namespace

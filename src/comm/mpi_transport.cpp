@@ -1,11 +1,16 @@
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <mpi.h>
 
+#include <algorithm>
 #include <cstring>
+#include <functional>
+#include <map>
 #include <utility>
 
 #include "comm/bell.hpp"
+#include "comm/group_sum.hpp"
 #include "comm/lane_book.hpp"
 #include "comm/mpi_progress.hpp"
 #include "comm/ticket.hpp"
@@ -59,13 +64,31 @@ struct Gather {
   bool done = false;  // guarded by the bell
 };
 
+// Sums may overtake one another on their way, so each has tags of its own for a while.
+constexpr int num_sums_apart = 4096;
+
+struct Addition {
+  Addition(const std::vector<at::Tensor>& values, const std::vector<int>& members, int own)
+      : sum(values, own, static_cast<int>(members.size())), group(members) {}
+  ChunkedSum sum;
+  std::vector<int> group;
+  int tag = 0;  // of the first exchange; the second has the next
+  std::shared_ptr<SumTicket> ticket{};
+};
+
 class MpiTransport final : public Transport {
  public:
+  MpiTransport() {
+    // The progress thread adds too, but the cores are the workers'.
+    progress_.post([] { at::set_num_threads(1); });
+  }
+
   int worker() const override { return progress_.rank(); }
   int num_workers() const override { return progress_.size(); }
 
   void open(const std::vector<LaneSpec>& lanes) override {
     book_.open(lanes);
+    first_sum_tag_ = static_cast<int>(lanes.size());
     const std::vector<std::string> texts = all_gather(book_.text(), open_limit);
     for (int other = 0; other < num_workers(); ++other) {
       book_.require_same(other, texts[static_cast<std::size_t>(other)]);
@@ -91,6 +114,22 @@ class MpiTransport final : public Transport {
     progress_.post(
         [this, lane, from = spec.from, ticket, incoming] { start_receive(lane, from, ticket, incoming); });
     return receive_handle(std::move(ticket));
+  }
+
+  std::unique_ptr<SumHandle> sum(const std::vector<int>& group,
+                                 const std::vector<at::Tensor>& values) override {
+    check_sum(worker(), num_workers(), group, values);
+    {
+      const Bell::Lock held = bell_->lock();
+      bell_->require_running(held);
+    }
+    const auto own = static_cast<int>(std::find(group.begin(), group.end(), worker()) - group.begin());
+    const auto addition = std::make_shared<Addition>(values, group, own);
+    const std::int64_t number = num_sums_[group]++;
+    addition->tag = first_sum_tag_ + 2 * static_cast<int>(number % num_sums_apart);
+    addition->ticket = std::make_shared<SumTicket>(bell_, worker(), group, number);
+    progress_.post([this, addition] { start_chunks(addition); });
+    return sum_handle(addition->ticket);
   }
 
   std::vector<std::string> all_gather(const std::string& text, Seconds limit) override {
@@ -153,6 +192,46 @@ class MpiTransport final : public Transport {
     progress_.watch(std::move(transfer));
   }
 
+  void start_chunks(const std::shared_ptr<Addition>& addition) {
+    const ChunkedSum& sum = addition->sum;
+    exchange(
+        *addition, addition->tag, [&](int member) { return sum.chunk(member); },
+        [&](int member) { return sum.from(member); },
+        [this, addition] {
+          addition->sum.add_chunk();
+          start_totals(addition);
+        });
+  }
+
+  void start_totals(const std::shared_ptr<Addition>& addition) {
+    const ChunkedSum& sum = addition->sum;
+    exchange(
+        *addition, addition->tag + 1, [&](int) { return sum.total(sum.own()); },
+        [&](int member) { return sum.total(member); },
+        [bell = bell_, addition] {
+          std::vector<at::Tensor> sums = addition->sum.sums();
+          addition->ticket->complete(bell->lock(), std::move(sums));
+        });
+  }
+
+  // Something to every other member, and something from each.
+  void exchange(const Addition& addition, int tag, const std::function<at::Tensor(int)>& outgoing,
+                const std::function<at::Tensor(int)>& incoming, std::function<void()> finished) {
+    Transfer transfer{.kind = Transfer::Kind::collective, .finished = std::move(finished)};
+    for (int member = 0; member < addition.sum.size(); ++member) {
+      if (member == addition.sum.own()) continue;
+      const int peer = addition.group[static_cast<std::size_t>(member)];
+      const at::Tensor in = incoming(member), out = outgoing(member);
+      check_mpi(MPI_Irecv(in.mutable_data_ptr(), static_cast<int>(in.nbytes()), MPI_BYTE, peer, tag,
+                          MPI_COMM_WORLD, &transfer.body.emplace_back()),
+                "MPI_Irecv");
+      check_mpi(MPI_Isend(out.const_data_ptr(), static_cast<int>(out.nbytes()), MPI_BYTE, peer, tag,
+                          MPI_COMM_WORLD, &transfer.body.emplace_back()),
+                "MPI_Isend");
+    }
+    progress_.watch(std::move(transfer));
+  }
+
   void start_gather(const std::shared_ptr<Gather>& gather) {
     Transfer sizes{.kind = Transfer::Kind::collective,
                    .finished = [this, gather] { start_gather_texts(gather); }};
@@ -181,6 +260,8 @@ class MpiTransport final : public Transport {
   const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
   MpiProgress progress_{bell_};
   LaneBook book_{bell_, progress_.rank(), progress_.size()};
+  int first_sum_tag_ = 0;                              // behind the lanes'
+  std::map<std::vector<int>, std::int64_t> num_sums_;  // begun, by group
 };
 
 }  // namespace

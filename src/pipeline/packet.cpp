@@ -48,6 +48,7 @@ Message to_message(Packet packet, const LaneSpec& lane) {
       {"epoch", packet.epoch},
       {"total_steps", packet.total_steps},
       {"lr", packet.lr},
+      {"batch", packet.batch},
       {"closes", packet.closes_evaluation},
       {"evaluated", packet.evaluated},
       {"modules", packet.modules},
@@ -72,6 +73,7 @@ Packet to_packet(Message message) {
     header.at("epoch").get_to(packet.epoch);
     header.at("total_steps").get_to(packet.total_steps);
     header.at("lr").get_to(packet.lr);
+    header.at("batch").get_to(packet.batch);
     header.at("closes").get_to(packet.closes_evaluation);
     header.at("evaluated").get_to(packet.evaluated);
     header.at("modules").get_to(packet.modules);

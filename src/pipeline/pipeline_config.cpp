@@ -5,8 +5,11 @@ namespace lamina {
 void PipelineConfig::visit(FieldVisitor& v) {
   v.field("stages", &stages,
           "number of stages, cut by multiply-adds; or the last module of every stage but the last");
-  v.field("workers", &workers, "workers that share the stages; auto: as mpirun says, else one a stage",
-          at_least(1));
+  v.field("workers", &workers,
+          "workers that share the stages; auto: as mpirun says, else one a stage and replica", at_least(1));
+  v.field("replicas", &replicas,
+          "workers that share a stage and split every batch; a number for all stages, or a list with one a "
+          "stage");
   v.field("threads", &threads, "intra-op threads of a worker; auto: processors / workers", at_least(1));
   v.field("transport", &transport, "how activations travel", one_of({"auto", "inprocess", "mpi"}));
   v.field("device", &device, "where workers compute", one_of({"cpu"}));

@@ -5,13 +5,14 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "lamina/core/error.hpp"
 
 namespace lamina {
 namespace {
 
-constexpr std::array<const char*, 5> op_names = {"feed", "receive", "compute", "send", "finish"};
+constexpr std::array<const char*, 6> op_names = {"feed", "receive", "join", "compute", "send", "finish"};
 
 std::string text(const Action& action) {
   return fmt::format("{} of stage {}", op_names[static_cast<int>(action.op)], action.stage);
@@ -55,8 +56,10 @@ class Player {
     return position_[w].packet == packets_ ? nullptr : &schedule_.rounds[w][position_[w].action];
   }
 
+  static bool takes(const Action& action) { return action.op == Op::receive || action.op == Op::join; }
+
   bool possible(const Action& action) const {
-    if (action.op == Op::receive) return in_lane_[action.lane] > 0;
+    if (takes(action)) return in_lane_[action.lane] > 0;
     if (action.op == Op::send) return in_lane_[action.lane] + arriving_[action.lane] < buffers_;
     return true;
   }
@@ -66,7 +69,7 @@ class Player {
     bool moved = false;
     while (const Action* action = next(w)) {
       if ((action->op == Op::compute && !cell.empty()) || !possible(*action)) break;
-      if (action->op == Op::receive) --in_lane_[action->lane];
+      if (takes(*action)) --in_lane_[action->lane];
       if (action->op == Op::send) ++arriving_[action->lane];
       if (action->op == Op::compute) cell = fmt::format("s{}:{}", action->stage, position_[w].packet);
       moved = true;
@@ -94,22 +97,76 @@ class Player {
   Grid grid_;
 };
 
+// Lanes from every replica of one group to those of the next that have samples in common with it.
+void connect(Schedule& schedule, const WorkerGroup& from, int first_receiver, int receivers) {
+  const int stage = from.end_stage - 1;
+  for (int i = 0; i < from.replicas; ++i) {
+    const Replica sender{i, from.replicas};
+    bool with_reports = true;
+    for (int j = 0; j < receivers; ++j) {
+      const Replica receiver{j, receivers};
+      const int sending = from.first_worker + i, receiving = first_receiver + j;
+      if (!may_share(sender, receiver) || sending == receiving) continue;
+      const int lane = static_cast<int>(schedule.lanes.size());
+      schedule.lanes.push_back({sending, receiving, stage, sender, receiver, with_reports});
+      schedule.rounds[sending].push_back({Op::send, stage, lane});
+      with_reports = false;
+    }
+  }
+}
+
+// What comes in on the worker's lanes: the first piece is received, the others join it.
+void take(Schedule& schedule, int worker, int stage) {
+  bool has_piece = false;
+  for (std::size_t lane = 0; lane < schedule.lanes.size(); ++lane) {
+    if (schedule.lanes[lane].to != worker) continue;
+    schedule.rounds[worker].push_back({has_piece ? Op::join : Op::receive, stage, static_cast<int>(lane)});
+    has_piece = true;
+  }
+}
+
 }  // namespace
 
-Schedule streaming_schedule(const std::vector<int>& first_stage) {
-  const int num_workers = static_cast<int>(first_stage.size()) - 1;
-  Schedule schedule{.name = "streaming", .num_stages = first_stage.back(), .rounds = {}, .lanes = {}};
-  for (int w = 0; w < num_workers; ++w) {
-    const int first = first_stage[w];
-    const int last = first_stage[w + 1] - 1;
-    std::vector<Action> round;
-    round.push_back(w == 0 ? Action{Op::feed, first} : Action{Op::receive, first, w - 1});
-    for (int stage = first; stage <= last; ++stage) round.push_back({Op::compute, stage});
-    const bool ends = w == num_workers - 1;
-    round.push_back(ends ? Action{Op::finish, last} : Action{Op::send, last, w});
-    if (!ends) schedule.lanes.push_back({w, w + 1, last});
-    schedule.rounds.push_back(std::move(round));
+std::vector<int> WorkerGroup::workers() const {
+  std::vector<int> workers(static_cast<std::size_t>(replicas));
+  std::iota(workers.begin(), workers.end(), first_worker);
+  return workers;
+}
+
+std::vector<WorkerGroup> make_groups(const std::vector<int>& first_stage,
+                                     const std::vector<std::int64_t>& replicas) {
+  std::vector<WorkerGroup> groups;
+  int first_worker = 0;
+  for (std::size_t g = 0; g + 1 < first_stage.size(); ++g) {
+    const int num_replicas = replicas.empty() ? 1 : static_cast<int>(replicas.at(g));
+    groups.push_back({first_worker, num_replicas, first_stage[g], first_stage[g + 1]});
+    first_worker += num_replicas;
   }
+  return groups;
+}
+
+Schedule streaming_schedule(const std::vector<WorkerGroup>& groups) {
+  const WorkerGroup& last = groups.back();
+  Schedule schedule{.name = "streaming", .num_stages = last.end_stage, .rounds = {}, .lanes = {}};
+  schedule.rounds.resize(static_cast<std::size_t>(last.first_worker + last.replicas));
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    const WorkerGroup& group = groups[g];
+    for (const int worker : group.workers()) {
+      if (g == 0)
+        schedule.rounds[worker].push_back({Op::feed, group.first_stage});
+      else
+        take(schedule, worker, group.first_stage);
+      for (int stage = group.first_stage; stage < group.end_stage; ++stage)
+        schedule.rounds[worker].push_back({Op::compute, stage});
+    }
+    if (g + 1 < groups.size()) connect(schedule, group, groups[g + 1].first_worker, groups[g + 1].replicas);
+  }
+  // Whole again at the first replica of the last group.
+  const std::size_t before = schedule.lanes.size();
+  connect(schedule, last, last.first_worker, /*receivers=*/1);
+  for (std::size_t lane = before; lane < schedule.lanes.size(); ++lane)
+    schedule.rounds[last.first_worker].push_back({Op::join, last.end_stage - 1, static_cast<int>(lane)});
+  schedule.rounds[last.first_worker].push_back({Op::finish, last.end_stage - 1});
   return schedule;
 }
 

@@ -5,6 +5,7 @@
 namespace lamina {
 
 void SnapshotPlane::publish_part(const SnapshotPtr& snapshot) {
+  if (!publishes_) return;
   board_->publish(snapshot);
   if (deliver_) deliver_(snapshot);
 }

@@ -10,6 +10,15 @@
 #include "window_sweep.hpp"
 
 namespace lamina {
+namespace {
+
+// The part of a batch that is here.
+double share(const Packet& packet) {
+  return static_cast<double>(packet.y_B.size(0)) / static_cast<double>(packet.batch);
+}
+
+}  // namespace
+
 Stage::Stage(const StageSpec& spec, const StageOptions& options, const Initializer& init)
     : spec_(spec), options_(options) {
   parts_.reserve(spec.modules.size());
@@ -37,14 +46,18 @@ Stage::Stage(const StageSpec& spec, const StageOptions& options, const Initializ
 Packet Stage::process(Packet packet) {
   if (packet.is_mark()) throw Error(ErrorKind::contract, "a stage computes on batches, found a mark");
   const Stopwatch watch;
-  const auto samples = packet.x_BCHW.size(0);
+  // Behind the classifier nobody reads the activation: only how many samples there were.
+  const at::Tensor no_features = at::empty({packet.x_BCHW.size(0), 0, 1, 1}, packet.x_BCHW.options());
+  const std::size_t earlier = packet.modules.size();
+  sum_wait_s_ = 0;
   if (packet.kind == PacketKind::eval)
     packet.x_BCHW = eval(packet);
   else
     packet.x_BCHW = options_.sleep_s > 0 ? sleep(packet) : train(packet);
-  // Behind the classifier nobody reads the activation: only how many samples there were.
-  if (!packet.x_BCHW.defined()) packet.x_BCHW = at::empty({samples, 0, 0, 0});
-  packet.stages.push_back({.compute_s = watch.elapsed_s()});
+  if (!packet.x_BCHW.defined()) packet.x_BCHW = no_features;
+  for (std::size_t i = earlier; i < packet.modules.size(); ++i)
+    for (LossReport& report : packet.modules[i].losses) report.loss *= share(packet);
+  packet.stages.push_back({.compute_s = watch.elapsed_s() - sum_wait_s_, .replica_wait_s = sum_wait_s_});
   return packet;
 }
 
@@ -57,7 +70,7 @@ at::Tensor Stage::train(Packet& packet) {
       throw Error(ErrorKind::contract, fmt::format("no loss reaches module {}", module.spec().index));
     std::vector<at::Tensor> grads = module.pull_to_parameters(closed.pass, closed.grad_BCHW);
     grads.insert(grads.end(), closed.branch_grads.begin(), closed.branch_grads.end());
-    update(closed.part, grads, packet.lr);
+    update(closed.part, std::move(grads), packet);
   });
   at::Tensor x_BCHW = std::move(packet.x_BCHW);
   for (std::size_t i = 0; i < parts_.size(); ++i) {
@@ -80,6 +93,7 @@ at::Tensor Stage::train(Packet& packet) {
     sweep.next();
   }
   sweep.finish();
+  finish_updates(packet.lr);
   return output;
 }
 
@@ -91,10 +105,15 @@ at::Tensor Stage::sleep(Packet& packet) const {
     for (const Branch& branch : part.module.branches()) report.losses.push_back({branch.spec().name, 0, 0});
     packet.modules.push_back(std::move(report));
   }
-  const ModuleSpec& last = parts_.back().module.spec();
-  if (last.is_last) return {};
-  return at::zeros({packet.x_BCHW.size(0), last.out.channels, last.out.height, last.out.width})
-      .contiguous(packet.x_BCHW.suggest_memory_format());
+  if (parts_.back().module.spec().is_last) return {};
+  return output_of(packet.x_BCHW).zero_();
+}
+
+// Of as many samples as the input, with any values.
+at::Tensor Stage::output_of(const at::Tensor& x_BCHW) const {
+  const FeatureShape& out = parts_.back().module.spec().out;
+  return at::empty({x_BCHW.size(0), out.channels, out.height, out.width}, x_BCHW.options(),
+                   x_BCHW.suggest_memory_format());
 }
 
 ModuleReport Stage::train_branches(const Module& module, const at::Tensor& features, const Packet& packet,
@@ -108,7 +127,28 @@ ModuleReport Stage::train_branches(const Module& module, const at::Tensor& featu
   return report;
 }
 
-void Stage::update(std::size_t index, const std::vector<at::Tensor>& grads, double lr) {
+void Stage::share_gradients(BeginSum begin, Seconds limit) {
+  begin_sum_ = std::move(begin);
+  sum_limit_ = limit;
+}
+
+void Stage::update(std::size_t index, std::vector<at::Tensor> grads, const Packet& packet) {
+  if (!begin_sum_) return apply(index, grads, packet.lr);
+  const at::NoGradGuard no_grad;
+  at::_foreach_mul_(grads, share(packet));
+  sums_.push_back({index, begin_sum_(grads)});
+}
+
+void Stage::finish_updates(double lr) {
+  for (; !sums_.empty(); sums_.pop_front()) {
+    const Stopwatch watch;
+    const std::vector<at::Tensor> grads = sums_.front().gradients->wait(sum_limit_);
+    sum_wait_s_ += watch.elapsed_s();
+    apply(sums_.front().part, grads, lr);
+  }
+}
+
+void Stage::apply(std::size_t index, const std::vector<at::Tensor>& grads, double lr) {
   Part& part = parts_[index];
   if (gradient_observer_) {
     std::size_t i = 0;
@@ -120,9 +160,14 @@ void Stage::update(std::size_t index, const std::vector<at::Tensor>& grads, doub
 }
 
 at::Tensor Stage::eval(Packet& packet) const {
-  at::Tensor x_BCHW = std::move(packet.x_BCHW);
-  for (const Part& part : parts_) x_BCHW = part.module.forward(x_BCHW, Mode::eval).output;
   const Module& last = parts_.back().module;
+  at::Tensor x_BCHW = std::move(packet.x_BCHW);
+  // A short batch may leave a replica nothing.
+  if (x_BCHW.size(0) == 0) {
+    if (last.spec().is_last) packet.modules.push_back({{{"classifier", 0, 0}}});
+    return last.spec().is_last ? at::Tensor() : output_of(x_BCHW);
+  }
+  for (const Part& part : parts_) x_BCHW = part.module.forward(x_BCHW, Mode::eval).output;
   if (!last.spec().is_last) return x_BCHW;
   const BranchResult result = last.classifier().eval(x_BCHW, packet.targets());
   packet.modules.push_back({{{"classifier", result.loss, result.correct}}});

@@ -4,9 +4,10 @@
 
 namespace lamina {
 
-Worker::Worker(std::vector<Action> round, std::vector<Stage> stages, Transport& transport,
+Worker::Worker(const Schedule& schedule, std::vector<Stage> stages, Transport& transport,
                std::vector<LaneSpec> lanes, SnapshotPlane& snapshots, WorkerHooks hooks, Seconds limit)
-    : round_(std::move(round)),
+    : round_(schedule.rounds.at(static_cast<std::size_t>(transport.worker()))),
+      routes_(schedule.lanes),
       stages_(std::move(stages)),
       transport_(transport),
       lanes_(std::move(lanes)),
@@ -20,9 +21,12 @@ Worker::~Worker() = default;
 
 void Worker::run() {
   const Stopwatch watch;
+  PacketKind done;
   do {
     for (const Action& action : round_) perform(action);
-  } while (packet_.kind != PacketKind::stop);
+    done = packet_.kind;
+    packet_ = {};  // its tensors make room before the next one comes
+  } while (done != PacketKind::stop);
   // The stop mark itself must have left before anybody says goodbye.
   const Stopwatch leaving;
   for (const auto& lane : sent_)
@@ -37,6 +41,8 @@ void Worker::perform(const Action& action) {
       return feed();
     case Op::receive:
       return receive(action.lane);
+    case Op::join:
+      return join(action.lane);
     case Op::compute:
       return compute(action.stage);
     case Op::send:
@@ -54,12 +60,23 @@ void Worker::feed() {
 
 void Worker::receive(int lane) {
   const Stopwatch watch;
+  packet_ = take(lane);
+  account_.wait_input_s += watch.elapsed_s();
+}
+
+void Worker::join(int lane) {
+  const Stopwatch watch;
+  lamina::join(packet_, take(lane));
+  account_.wait_input_s += watch.elapsed_s();
+}
+
+Packet Worker::take(int lane) {
   if (!posted_[lane]) posted_[lane] = transport_.receive(lane);
-  packet_ = to_packet(posted_[lane]->wait(limit_));
+  Packet packet = to_packet(posted_[lane]->wait(limit_));
   // One receive is always posted ahead, so that a message travels while this worker computes; behind the stop
   // mark nothing comes any more.
-  posted_[lane] = packet_.kind == PacketKind::stop ? nullptr : transport_.receive(lane);
-  account_.wait_input_s += watch.elapsed_s();
+  posted_[lane] = packet.kind == PacketKind::stop ? nullptr : transport_.receive(lane);
+  return packet;
 }
 
 void Worker::compute(int stage) {
@@ -82,7 +99,9 @@ void Worker::train(Stage& stage) {
   const StageReport used = snapshots_.refresh(stage, step);
   account_.snapshot_s += watch.lap_s();
   packet_ = stage.process(std::move(packet_));
-  account_.compute_s += watch.lap_s();
+  const double replica_wait_s = packet_.stages.back().replica_wait_s;
+  account_.replicas_s += replica_wait_s;
+  account_.compute_s += watch.lap_s() - replica_wait_s;
   packet_.stages.back().age_steps = used.age_steps;
   packet_.stages.back().snapshot_wait_s = used.snapshot_wait_s;
   snapshots_.publish(stage, step + 1);
@@ -97,10 +116,9 @@ void Worker::send(int lane) {
     sent.pop_front();
   }
   account_.wait_room_s += watch.lap_s();
-  // The kind outlives the packet's tensors: run() looks at it.
-  Packet leaving = std::move(packet_);
-  packet_ = Packet{.kind = leaving.kind};
-  sent.push_back(transport_.send(lane, to_message(std::move(leaving), lanes_[lane])));
+  const ScheduleLane& route = routes_[lane];
+  Packet piece = piece_of(packet_, route.sender, route.receiver, route.with_reports);
+  sent.push_back(transport_.send(lane, to_message(std::move(piece), lanes_[lane])));
 }
 
 void Worker::finish() {

@@ -44,7 +44,8 @@ std::optional<BenchResult> run_once(const RunPlan& plan, const BenchOptions& opt
                      .reports = std::move(summary->workers)};
   for (const WorkerReport& report : result.reports) {
     result.slowest_worker_s = std::max(result.slowest_worker_s, sum(report.alone_s));
-    result.stage_seconds.insert(result.stage_seconds.end(), report.alone_s.begin(), report.alone_s.end());
+    if (plan.replica_of(report.worker).index == 0)
+      result.stage_seconds.insert(result.stage_seconds.end(), report.alone_s.begin(), report.alone_s.end());
   }
   result.efficiency =
       result.images_per_s * result.slowest_worker_s / static_cast<double>(plan.config.train.batch);
@@ -77,6 +78,7 @@ std::vector<std::pair<const char*, double>> categories(const Account& account) {
   return {{"compute", account.compute_s},
           {"wait for input", account.wait_input_s},
           {"wait for room", account.wait_room_s},
+          {"wait for replicas", account.replicas_s},
           {"snapshot", account.snapshot_s},
           {"checkpoint", account.checkpoint_s},
           {"report", account.report_s},

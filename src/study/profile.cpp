@@ -13,11 +13,13 @@ namespace {
 
 constexpr double made_up_deviation = 0.05;  // of shadows, that nobody publishes here
 
+// What one of the stage's replicas gets.
 Packet made_up_packet(const StageSpec& stage, const RunPlan& plan) {
   const FeatureShape& in = stage.modules.front().in;
   const FeatureShape& image = plan.data.shape;
-  const std::int64_t batch = plan.config.train.batch;
-  Packet packet;
+  const Replica last = plan.replica_of(plan.owners_of(stage.index).workers().back());
+  const std::int64_t batch = share_of(plan.config.train.batch, last).count();
+  Packet packet{.batch = batch};
   packet.x_BCHW = at::randn({batch, in.channels, in.height, in.width}).contiguous(plan.format());
   packet.y_B = at::zeros({batch}, at::kLong);
   if (stage.needs_image())

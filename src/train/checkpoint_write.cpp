@@ -77,6 +77,9 @@ Manifest CheckpointWriter::finish(const Packet& mark) const {
   Manifest manifest{.step = mark.step, .evaluated = mark.evaluated, .config = config_yaml_};
   for (const std::string& note : mark.notes)
     for (const Json& entry : Json::parse(note)) manifest.modules.push_back(entry.get<ModuleFile>());
+  // Pieces of replicas come together in any order.
+  std::sort(manifest.modules.begin(), manifest.modules.end(),
+            [](const ModuleFile& a, const ModuleFile& b) { return a.module < b.module; });
   manifest.params_sha256 = combined_sha256(manifest.modules);
 
   const fs::path partial = partial_path(directory_, mark.step);

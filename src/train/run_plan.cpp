@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
+#include <optional>
 #include <thread>
 
 #include "lamina/core/error.hpp"
@@ -14,14 +16,40 @@
 namespace lamina {
 namespace {
 
-std::int64_t resolve_workers(const PipelineConfig& config, const MpiLaunch& launch, std::int64_t num_stages) {
-  if (launch.launched) {
-    if (config.workers && *config.workers != launch.size)
-      throw Error(ErrorKind::config, fmt::format("pipeline.workers: expected {} as mpirun started, found {}",
-                                                 launch.size, *config.workers));
-    return launch.size;
+// How many workers hold each group's stages. A list has a group a stage; a number leaves it to the workers
+// how the stages are grouped.
+std::vector<std::int64_t> resolve_replicas(const PipelineConfig& config, const MpiLaunch& launch,
+                                           std::int64_t num_stages) {
+  const std::optional<std::int64_t> workers = launch.launched ? launch.size : config.workers;
+  if (const auto* list = std::get_if<std::vector<std::int64_t>>(&config.replicas)) {
+    if (static_cast<std::int64_t>(list->size()) != num_stages ||
+        *std::min_element(list->begin(), list->end()) < 1)
+      throw Error(
+          ErrorKind::config,
+          fmt::format("pipeline.replicas: expected a positive number for each of the {} stages, found [{}]",
+                      num_stages, fmt::join(*list, ", ")));
+    const std::int64_t needed = std::accumulate(list->begin(), list->end(), std::int64_t{0});
+    if (workers.value_or(needed) != needed)
+      throw Error(ErrorKind::config,
+                  fmt::format("pipeline.workers: expected {}, the sum of pipeline.replicas, found {}", needed,
+                              *workers));
+    return *list;
   }
-  return config.workers.value_or(std::min<std::int64_t>(num_stages, usable_processors()));
+  const std::int64_t replicas = std::get<std::int64_t>(config.replicas);
+  if (replicas < 1 || workers.value_or(replicas) % replicas != 0)
+    throw Error(ErrorKind::config,
+                fmt::format("pipeline.replicas: expected a divisor of the {} worker(s), found {}",
+                            workers.value_or(1), replicas));
+  const std::int64_t one_each =
+      std::min<std::int64_t>(num_stages, std::max(1, usable_processors() / static_cast<int>(replicas)));
+  return std::vector<std::int64_t>(static_cast<std::size_t>(workers ? *workers / replicas : one_each),
+                                   replicas);
+}
+
+void check_workers(const PipelineConfig& config, const MpiLaunch& launch) {
+  if (launch.launched && config.workers && *config.workers != launch.size)
+    throw Error(ErrorKind::config, fmt::format("pipeline.workers: expected {} as mpirun started, found {}",
+                                               launch.size, *config.workers));
 }
 
 bool resolve_transport(const PipelineConfig& config, const MpiLaunch& launch) {
@@ -41,15 +69,23 @@ std::int64_t resolve_threads(const MpiLaunch& launch, std::int64_t workers) {
   return std::max<std::int64_t>(1, std::min<std::int64_t>(fair, usable_processors()));
 }
 
+// Of a short batch a piece may be a sample larger than of a full one, so where pieces are not whole batches
+// there is room for one more.
+std::int64_t largest_piece(std::int64_t batch, const ScheduleLane& lane) {
+  const std::int64_t piece = common_share(batch, lane.sender, lane.receiver).count();
+  return std::min(batch, piece + 1);
+}
+
 std::vector<LaneSpec> make_lanes(const RunPlan& plan) {
   std::vector<LaneSpec> lanes;
   for (const ScheduleLane& lane : plan.schedule.lanes) {
     const bool images = std::any_of(plan.stages.begin() + lane.stage + 1, plan.stages.end(),
                                     [](const StageSpec& stage) { return stage.needs_image(); });
+    const ModuleSpec& last = plan.stages[lane.stage].modules.back();
     lanes.push_back(packet_lane(lane.from, lane.to,
-                                {.features = plan.stages[lane.stage].modules.back().out,
+                                {.features = last.is_last ? FeatureShape{} : last.out,
                                  .image = images ? plan.data.shape : FeatureShape{},
-                                 .batch = plan.config.train.batch,
+                                 .batch = largest_piece(plan.config.train.batch, lane),
                                  .format = plan.format()},
                                 static_cast<int>(plan.config.pipeline.buffers)));
   }
@@ -101,22 +137,37 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   plan.stages = make_stage_specs(cut, mlaan.window, mlaan.across_stages == "lookahead");
   plan.snapshots = resolve_policy(config.snapshots, num_stages, config.pipeline.buffers);
   if (config.snapshots.policy == "lag") config.snapshots.lag = plan.snapshots.lag;
-  const std::int64_t workers = resolve_workers(config.pipeline, launch, num_stages);
-  plan.first_stage = deal_stages(cut, workers);
+  check_workers(config.pipeline, launch);
+  const std::vector<std::int64_t> replicas = resolve_replicas(config.pipeline, launch, num_stages);
+  plan.groups = make_groups(deal_stages(cut, static_cast<std::int64_t>(replicas.size())), replicas);
+  const std::int64_t workers = plan.num_workers();
+  if (config.method.compat == "release" && workers > 1)
+    throw Error(
+        ErrorKind::config,
+        fmt::format("method.compat: release updates averages while a step is under way, which replicas "
+                    "do not, and needs one worker, found {}",
+                    workers));
   plan.over_mpi = resolve_transport(config.pipeline, launch);
   config.pipeline.workers = workers;
   if (!config.pipeline.threads) config.pipeline.threads = resolve_threads(launch, workers);
   plan.config = std::move(config);
-  plan.schedule = streaming_schedule(plan.first_stage);
+  plan.schedule = streaming_schedule(plan.groups);
   play(plan.schedule, 2 * plan.num_workers() + 2, static_cast<int>(plan.config.pipeline.buffers));
   plan.lanes = make_lanes(plan);
   return plan;
 }
 
-int RunPlan::worker_of(int stage) const {
-  return static_cast<int>(std::upper_bound(first_stage.begin(), first_stage.end(), stage) -
-                          first_stage.begin()) -
-         1;
+const WorkerGroup& RunPlan::group_of(int worker) const {
+  return *std::find_if(groups.begin(), groups.end(), [&](const WorkerGroup& g) { return g.holds(worker); });
+}
+
+const WorkerGroup& RunPlan::owners_of(int stage) const {
+  return *std::find_if(groups.begin(), groups.end(), [&](const WorkerGroup& g) { return g.owns(stage); });
+}
+
+Replica RunPlan::replica_of(int worker) const {
+  const WorkerGroup& group = group_of(worker);
+  return {worker - group.first_worker, group.replicas};
 }
 
 bool RunPlan::needs_image() const {
@@ -139,22 +190,26 @@ std::vector<Stage> make_stages(const RunPlan& plan, int worker, std::shared_ptr<
                                at::ScalarType dtype) {
   const Initializer init = plan.initializer(dtype, std::move(given));
   std::vector<Stage> stages;
-  for (int stage = plan.first_stage[worker]; stage < plan.first_stage[worker + 1]; ++stage)
+  const WorkerGroup& group = plan.group_of(worker);
+  for (int stage = group.first_stage; stage < group.end_stage; ++stage)
     stages.emplace_back(plan.stages[stage], plan.stage_options, init);
   return stages;
 }
 
 void check_batch_norm(const RunPlan& plan, std::int64_t samples) {
-  if (samples != 1) return;
-  for (const ModuleSpec& module : plan.modules)
-    for (const BranchSpec& branch : module.branches) {
-      if (!normalises_single_values(branch.head, branch.head_in())) continue;
-      throw Error(
-          ErrorKind::config,
-          fmt::format("train.batch: head {} of module {} normalises over the samples of a batch and needs "
-                      "at least 2, but with {} a step a batch of 1 remains",
-                      branch.head.name, module.index, plan.config.train.batch));
-    }
+  for (const StageSpec& stage : plan.stages) {
+    const std::int64_t replicas = plan.owners_of(stage.index).replicas;
+    if (samples / replicas != 1) continue;
+    for (const ModuleSpec& module : stage.modules)
+      for (const BranchSpec& branch : module.branches) {
+        if (!normalises_single_values(branch.head, branch.head_in())) continue;
+        throw Error(
+            ErrorKind::config,
+            fmt::format("train.batch: head {} of module {} normalises over the samples of a batch and "
+                        "needs at least 2, but with {} a step and {} replica(s) a batch of 1 remains",
+                        branch.head.name, module.index, plan.config.train.batch, replicas));
+      }
+  }
 }
 
 }  // namespace lamina

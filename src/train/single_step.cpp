@@ -16,9 +16,9 @@ namespace {
 
 std::vector<Stage> every_stage(const RunPlan& plan, const StepRequest& request) {
   std::vector<Stage> stages;
-  for (int worker = 0; worker < plan.num_workers(); ++worker)
+  for (const WorkerGroup& group : plan.groups)
     for (Stage& stage :
-         make_stages(plan, worker, request.weights, request.in_double ? at::kDouble : at::kFloat))
+         make_stages(plan, group.first_worker, request.weights, request.in_double ? at::kDouble : at::kFloat))
       stages.push_back(std::move(stage));
   return stages;
 }
@@ -116,6 +116,7 @@ TensorList single_step(const RunPlan& plan, const StepRequest& request) {
   for (std::int64_t step = 0; step < request.steps; ++step) {
     packet = {.step = step,
               .lr = plan.config.train.lr,
+              .batch = request.x_BCHW.size(0),
               .x_BCHW = request.x_BCHW.contiguous(plan.format()),
               .y_B = request.y_B};
     if (plan.needs_image()) packet.image_BCHW = unnormalised(request.x_BCHW, data_recipe(plan.config.data));

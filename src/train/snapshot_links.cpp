@@ -18,6 +18,11 @@ std::string random_token() {
   return sha256_hex(bytes);
 }
 
+// The worker that publishes a part: of its stage's replicas the first.
+int publisher(const RunPlan& plan, const std::string& part) {
+  return plan.owners_of(plan.owner_of(part).index).first_worker;
+}
+
 }  // namespace
 
 SnapshotLinks::SnapshotLinks(const RunPlan& plan, Transport& transport, std::shared_ptr<SnapshotBoard> board,
@@ -30,11 +35,11 @@ SnapshotLinks::SnapshotLinks(const RunPlan& plan, Transport& transport, std::sha
   if (board_is_shared_) return;
   for (const StageSpec& reader : plan.stages)
     for (const std::string& part : reader.shadowed()) {
-      const int to = plan.worker_of(reader.index);
-      const bool mine = plan.worker_of(plan.owner_of(part).index) == transport.worker();
-      if (!mine || to == transport.worker()) continue;
+      if (publisher(plan, part) != transport.worker()) continue;
       std::vector<int>& known = readers_[part];
-      if (std::find(known.begin(), known.end(), to) == known.end()) known.push_back(to);
+      for (const int to : plan.owners_of(reader.index).workers())
+        if (to != transport.worker() && std::find(known.begin(), known.end(), to) == known.end())
+          known.push_back(to);
     }
 }
 
@@ -46,7 +51,7 @@ std::vector<ExchangePeer> SnapshotLinks::peers(const std::vector<Stage>& stages,
     for (const int worker : workers) receives[worker];
   for (const Stage& stage : stages)
     for (const auto& [part, tensors] : stage.shadows()) {
-      const int owner = plan_.worker_of(plan_.owner_of(part).index);
+      const int owner = publisher(plan_, part);
       if (owner != transport_.worker()) receives[owner].emplace(part, snapshot_shape(part, tensors));
     }
   std::vector<ExchangePeer> peers;

@@ -1,23 +1,50 @@
 #include "source.hpp"
 
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "lamina/core/error.hpp"
 
 namespace lamina {
 namespace {
 
+// No replica may go without samples, which would have no gradient.
+void check_replicas(const RunPlan& plan, std::int64_t samples) {
+  for (const WorkerGroup& group : plan.groups)
+    if (samples > 0 && samples < group.replicas)
+      throw Error(
+          ErrorKind::config,
+          fmt::format("pipeline.replicas: expected at most as many as a batch has samples, found {} for a "
+                      "batch of {}",
+                      group.replicas, samples));
+}
+
 // Every training batch has `batch` samples but the last of an epoch.
 void check_batches(const RunPlan& plan, std::int64_t num_train) {
   const std::int64_t batch = plan.config.train.batch;
-  check_batch_norm(plan, std::min(batch, num_train));
-  check_batch_norm(plan, num_train % batch);
+  for (const std::int64_t samples : {std::min(batch, num_train), num_train % batch}) {
+    check_replicas(plan, samples);
+    check_batch_norm(plan, samples);
+  }
+}
+
+BatchRequest share_of(const BatchRequest& batch, const Replica& replica) {
+  const Share share = share_of(batch.count, replica);
+  BatchRequest request = batch;
+  request.first += share.first;
+  request.count = share.count();
+  return request;
 }
 
 // The loader walks the same plan ahead of the stream.
-std::function<std::optional<BatchRequest>()> requests(StreamPlan stream) {
-  return [stream, ended = false]() mutable -> std::optional<BatchRequest> {
+std::function<std::optional<BatchRequest>()> requests(StreamPlan stream, const Replica& replica) {
+  return [stream, replica, ended = false]() mutable -> std::optional<BatchRequest> {
     while (!ended) {
       const StreamItem item = stream.next();
-      if (item.has_batch()) return item.batch;
+      const BatchRequest request = share_of(item.batch, replica);
+      if (item.has_batch() && request.count > 0) return request;
       ended = item.packet.kind == PacketKind::stop;
     }
     return std::nullopt;
@@ -26,32 +53,43 @@ std::function<std::optional<BatchRequest>()> requests(StreamPlan stream) {
 
 }  // namespace
 
-Source::Source(const RunPlan& plan, DataSource data, StreamPlan stream, std::function<bool()> stop)
-    : stream_(std::move(stream)), stop_requested_(std::move(stop)) {
+Source::Source(const RunPlan& plan, Replica replica, DataSource data, StreamPlan stream,
+               std::function<bool()> stop)
+    : replica_(replica),
+      image_(plan.data.shape),
+      format_(plan.format()),
+      stream_(std::move(stream)),
+      stop_requested_(std::move(stop)) {
   const LoaderOptions options{.seed = static_cast<std::uint64_t>(plan.config.train.seed),
                               .threads = static_cast<int>(plan.config.data.loader_threads),
                               .augment = plan.config.data.augment,
                               .keep_image = plan.needs_image(),
                               .format = plan.format()};
-  loader_ = std::make_unique<Loader>(std::move(data), options, requests(stream_));
+  loader_ = std::make_unique<Loader>(std::move(data), options, requests(stream_, replica_));
 }
 
-Source Source::training(const RunPlan& plan, StreamPlan::Start start, std::function<bool()> stop) {
+Source Source::training(const RunPlan& plan, Replica replica, StreamPlan::Start start,
+                        std::function<bool()> stop) {
   DataSource data = open_data(plan.config.data);
   check_batches(plan, data.train->size());
   StreamPlan stream(plan.config, data.train->size(), data.test->size(), start);
-  return Source(plan, std::move(data), std::move(stream), std::move(stop));
+  return Source(plan, replica, std::move(data), std::move(stream), std::move(stop));
 }
 
-Source Source::evaluation(const RunPlan& plan, std::int64_t step) {
+Source Source::evaluation(const RunPlan& plan, Replica replica, std::int64_t step) {
   DataSource data = open_data(plan.config.data);
   StreamPlan stream = StreamPlan::evaluation_only(plan.config, data.test->size(), step);
-  return Source(plan, std::move(data), std::move(stream), [] { return false; });
+  return Source(plan, replica, std::move(data), std::move(stream), [] { return false; });
 }
 
 Packet Source::next() {
   StreamItem item = stop_requested_() ? stream_.stop_here() : stream_.next();
-  if (item.has_batch()) {
+  if (!item.has_batch()) return std::move(item.packet);
+  item.packet.batch = item.batch.count;
+  if (share_of(item.batch, replica_).count == 0) {
+    item.packet.x_BCHW = at::empty({0, image_.channels, image_.height, image_.width}, at::kFloat, format_);
+    item.packet.y_B = at::empty({0}, at::kLong);
+  } else {
     std::optional<Batch> batch = loader_->take();
     if (!batch) throw Error(ErrorKind::contract, "the loader ended before the stream");
     item.packet.x_BCHW = std::move(batch->x_BCHW);

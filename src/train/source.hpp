@@ -9,21 +9,26 @@
 
 namespace lamina {
 
-/// What the first stage feeds: the stream plan's packets with their batches, made ahead by the loader; the
-/// stop mark early if somebody asks for it.
+/// What a replica of the first stage feeds: the stream plan's packets with its shares of their batches, made
+/// ahead by the loader; the stop mark early if somebody asks for it.
 class Source {
  public:
   /// Opens the data set. @throws Error{data}, Error{config} (a batch too small for batch norm).
-  static Source training(const RunPlan& plan, StreamPlan::Start start, std::function<bool()> stop_requested);
+  static Source training(const RunPlan& plan, Replica replica, StreamPlan::Start start,
+                         std::function<bool()> stop_requested);
   /// One evaluation, at `step`.
-  static Source evaluation(const RunPlan& plan, std::int64_t step);
+  static Source evaluation(const RunPlan& plan, Replica replica, std::int64_t step);
 
   /// Waits for the loader. After the stop mark nothing more is to be asked for.
   Packet next();
 
  private:
-  Source(const RunPlan& plan, DataSource data, StreamPlan stream, std::function<bool()> stop_requested);
+  Source(const RunPlan& plan, Replica replica, DataSource data, StreamPlan stream,
+         std::function<bool()> stop_requested);
 
+  Replica replica_;
+  FeatureShape image_;
+  at::MemoryFormat format_;
   StreamPlan stream_;
   std::function<bool()> stop_requested_;
   std::unique_ptr<Loader> loader_;

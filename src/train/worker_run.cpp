@@ -41,21 +41,30 @@ class WorkerRun {
         transport_(transport),
         limit_(plan.config.pipeline.timeout_s),
         links_(plan, transport, board, limit_, !plan.over_mpi && !options.snapshots_over_tcp),
-        snapshots_(plan.snapshots, board, [this](const auto& snapshot) { links_.send(snapshot); }, limit_) {}
+        snapshots_(
+            plan.snapshots, board, [this](const auto& snapshot) { links_.send(snapshot); }, limit_,
+            speaks()) {}
 
   std::optional<RunSummary> run();
 
  private:
   bool is_first() const { return transport_.worker() == 0; }
-  bool is_last() const { return transport_.worker() == transport_.num_workers() - 1; }
+  bool is_sink() const { return transport_.worker() == plan_.sink(); }
+  bool feeds() const { return plan_.groups.front().holds(transport_.worker()); }
+  bool has_replicas() const { return plan_.replica_of(transport_.worker()).of > 1; }
+  /// Of replicas, which are alike, the first speaks for all.
+  bool speaks() const { return plan_.replica_of(transport_.worker()).index == 0; }
   bool trains() const { return options_.mode != RunMode::eval; }
   bool writes() const { return options_.mode == RunMode::train || options_.mode == RunMode::resume; }
 
   Display display() const;
   RunStart agree_on_start();
+  void open_source(const RunStart& start);
   void warn_of_affinity() const;
   std::vector<Stage> load_stages();
   void begin_snapshots(const std::vector<Stage>& stages);
+  void share_gradients(std::vector<Stage>& stages);
+  bool stop_requested();
   WorkerHooks make_hooks();
   std::string save(const Stage& stage, const Packet& mark) const;
   void sink(const Packet& packet);
@@ -75,6 +84,7 @@ class WorkerRun {
   std::optional<Source> source_;
   std::optional<CheckpointWriter> writer_;
   std::optional<Reporter> reporter_;
+  std::unique_ptr<SumHandle> stop_votes_;
   std::optional<Packet> stop_mark_;
   Manifest last_;                // what the stop mark left behind
   std::vector<double> alone_s_;  // by own stage: sum of two measurements
@@ -89,14 +99,16 @@ std::optional<RunSummary> WorkerRun::run() {
     writer_.emplace(checkpoint_directory(plan_.config.out), to_yaml(list_fields(plan_.config)),
                     plan_.config.checkpoint.keep);
   WorkerHooks hooks = make_hooks();
-  Worker worker(plan_.schedule.rounds[transport_.worker()], load_stages(), transport_, plan_.lanes,
-                snapshots_, std::move(hooks), limit_);
+  Worker worker(plan_.schedule, load_stages(), transport_, plan_.lanes, snapshots_, std::move(hooks), limit_);
   measure_alone(worker.stages());
   if (trains()) begin_snapshots(worker.stages());
+  share_gradients(worker.stages());
   worker.run();
+  for (Stage& stage : worker.stages()) stage.share_gradients(nullptr, limit_);
+  if (stop_votes_) stop_votes_->wait(limit_);
   links_.finish();
   std::vector<WorkerReport> reports = gather_reports(worker);
-  if (!is_last()) return std::nullopt;
+  if (!is_sink()) return std::nullopt;
   return summarise(std::move(reports));
 }
 
@@ -118,9 +130,7 @@ RunStart WorkerRun::agree_on_start() {
       word["checkpoint"] = start.checkpoint.string();
       if (!start.manifest) given_ = given_weights(plan_);
       if (given_) check_names(plan_, *given_);
-      source_.emplace(
-          trains() ? Source::training(plan_, {start.step(), start.evaluated()}, options_.stop_requested)
-                   : Source::evaluation(plan_, start.step()));
+      open_source(start);
       if (writes()) prepare_directory(plan_);
     } catch (const Error& e) {
       error = e;
@@ -130,7 +140,17 @@ RunStart WorkerRun::agree_on_start() {
   const Json first = Json::parse(transport_.all_gather(word.dump(), limit_).front());
   if (error) throw *error;
   if (first.contains("error")) throw Error(ErrorKind::peer_lost, first.at("error").get<std::string>());
-  return is_first() ? start : open_start(first.at("checkpoint").get<std::string>());
+  if (is_first()) return start;
+  start = open_start(first.at("checkpoint").get<std::string>());
+  if (feeds()) open_source(start);
+  return start;
+}
+
+void WorkerRun::open_source(const RunStart& start) {
+  const Replica replica = plan_.replica_of(transport_.worker());
+  source_.emplace(trains() ? Source::training(plan_, replica, {start.step(), start.evaluated()},
+                                              [this] { return stop_requested(); })
+                           : Source::evaluation(plan_, replica, start.step()));
 }
 
 void WorkerRun::warn_of_affinity() const {
@@ -159,11 +179,35 @@ void WorkerRun::begin_snapshots(const std::vector<Stage>& stages) {
   for (const Stage& stage : stages) snapshots_.await_first(stage, start_.step());
 }
 
+void WorkerRun::share_gradients(std::vector<Stage>& stages) {
+  if (!has_replicas()) return;
+  for (Stage& stage : stages)
+    stage.share_gradients(
+        [this](const std::vector<at::Tensor>& gradients) {
+          return transport_.sum(plan_.group_of(transport_.worker()).workers(), gradients);
+        },
+        limit_);
+}
+
+// Replicas that feed have to stop at the same packet, whichever of them was asked to. What they heard travels
+// while they compute, so they act on it a packet later.
+bool WorkerRun::stop_requested() {
+  if (!has_replicas()) return options_.stop_requested();
+  const auto ask = [this] {
+    const at::Tensor heard = at::full({1}, options_.stop_requested() ? 1 : 0, at::kLong);
+    return transport_.sum(plan_.groups.front().workers(), {heard});
+  };
+  if (!stop_votes_) stop_votes_ = ask();
+  const bool stop = stop_votes_->wait(limit_).front().item<std::int64_t>() > 0;
+  stop_votes_ = ask();
+  return stop;
+}
+
 WorkerHooks WorkerRun::make_hooks() {
   WorkerHooks hooks;
-  if (is_first()) hooks.source = [this] { return source_->next(); };
+  if (feeds()) hooks.source = [this] { return source_->next(); };
   hooks.save = [this](Stage& stage, const Packet& mark) { return save(stage, mark); };
-  if (is_last()) {
+  if (is_sink()) {
     reporter_.emplace(writes() ? std::filesystem::path(plan_.config.out) / "metrics.jsonl" : "",
                       start_.step(), display());
     hooks.sink = [this](const Packet& packet) { sink(packet); };
@@ -172,7 +216,8 @@ WorkerHooks WorkerRun::make_hooks() {
 }
 
 std::string WorkerRun::save(const Stage& stage, const Packet& mark) const {
-  return writer_ ? writer_->save(stage, mark, snapshots_.to_save(stage, mark.step)) : std::string("[]");
+  return writer_ && speaks() ? writer_->save(stage, mark, snapshots_.to_save(stage, mark.step))
+                             : std::string("[]");
 }
 
 void WorkerRun::sink(const Packet& packet) {
@@ -228,10 +273,9 @@ RunSummary WorkerRun::summarise(std::vector<WorkerReport> reports) const {
   summary.seconds = summary.workers.back().account.total_s;
   double slowest_s = 0;
   if (!summary.stage_seconds.empty())
-    for (int w = 0; w < plan_.num_workers(); ++w)
-      slowest_s =
-          std::max(slowest_s, std::accumulate(summary.stage_seconds.begin() + plan_.first_stage[w],
-                                              summary.stage_seconds.begin() + plan_.first_stage[w + 1], 0.0));
+    for (const WorkerGroup& group : plan_.groups)
+      slowest_s = std::max(slowest_s, std::accumulate(summary.stage_seconds.begin() + group.first_stage,
+                                                      summary.stage_seconds.begin() + group.end_stage, 0.0));
   if (reporter_->seconds_per_step() > 0)
     summary.pipeline_efficiency = slowest_s / reporter_->seconds_per_step();
   if (writes()) write_summary(std::filesystem::path(plan_.config.out) / "summary.json", summary);

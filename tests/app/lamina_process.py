@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 BINARY = os.environ["LAMINA_BINARY"]
@@ -56,6 +57,33 @@ class LaminaTest(unittest.TestCase):
         process = self.lamina(*arguments, ranks=ranks)
         self.assertEqual(process.returncode, expect, process.stdout + process.stderr)
         return self.summary(out) if expect == OK else process
+
+    def interrupt(self, out, sent, *sets, ranks=0):
+        """Starts a long run and signals it once it trains; returns the finished process."""
+        command = [BINARY, "train", str(self.config), "--out", str(self.folder / out)]
+        for assignment in ("train.epochs=4000", *sets):
+            command += ["--set", assignment]
+        if ranks:
+            command = ["mpirun", "--oversubscribe", "-n", str(ranks), *command]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                   env=os.environ | MPI_ENVIRONMENT)
+        deadline = time.time() + 60
+        while " step " not in process.stdout.readline():
+            self.assertLess(time.time(), deadline)
+            self.assertIsNone(process.poll())
+        process.send_signal(sent)
+        process.communicate(timeout=60)
+        return process
+
+    def expect_stopped_whole(self, out, *sets):
+        """What an interrupted run left is what one of just so many steps leaves."""
+        stopped = self.summary(out)
+        self.assertFalse(stopped["complete"])
+        self.assertGreater(stopped["step"], 0)
+        step = stopped["step"]
+        straight = self.train(out + "-straight", "train.epochs=4000", f"train.max_steps={step}", *sets)
+        self.assertEqual(stopped["params_sha256"], straight["params_sha256"])
+        self.assertEqual([p.name for p in self.checkpoints(out)], [f"step-{step:08}"])
 
     def summary(self, out):
         return json.loads((self.folder / out / "summary.json").read_text())

@@ -1,11 +1,8 @@
 """Stopped anywhere, in any way, and resumed on any number of workers, a run ends as if it had never stopped."""
 
-import os
 import signal
-import subprocess
-import time
 
-from lamina_process import BINARY, MPI_ENVIRONMENT, OK, LaminaTest, main
+from lamina_process import OK, LaminaTest, main
 
 
 class Resume(LaminaTest):
@@ -56,32 +53,6 @@ class Resume(LaminaTest):
 
 
 class Signals(LaminaTest):
-    def interrupt(self, out, sent, *sets, ranks=0):
-        """Starts a long run and signals it once it trains; returns the finished process."""
-        command = [BINARY, "train", str(self.config), "--out", str(self.folder / out)]
-        for assignment in ("train.epochs=4000", *sets):
-            command += ["--set", assignment]
-        if ranks:
-            command = ["mpirun", "--oversubscribe", "-n", str(ranks), *command]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                   env=os.environ | MPI_ENVIRONMENT)
-        deadline = time.time() + 60
-        while " step " not in process.stdout.readline():
-            self.assertLess(time.time(), deadline)
-            self.assertIsNone(process.poll())
-        process.send_signal(sent)
-        process.communicate(timeout=60)
-        return process
-
-    def expect_stopped_whole(self, out):
-        stopped = self.summary(out)
-        self.assertFalse(stopped["complete"])
-        self.assertGreater(stopped["step"], 0)
-        step = stopped["step"]
-        straight = self.train(out + "-straight", "train.epochs=4000", f"train.max_steps={step}")
-        self.assertEqual(stopped["params_sha256"], straight["params_sha256"])
-        self.assertEqual([p.name for p in self.checkpoints(out)], [f"step-{step:08}"])
-
     def test_each_stop_signal_checkpoints_and_exits_0(self):
         for sent in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
             with self.subTest(sent):

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <utility>
 
 #include "comm/contract_traffic.hpp"
@@ -194,6 +195,76 @@ void every_worker_gathers_every_text(Transport& t) {
   }
 }
 
+// What a worker brings to a sum: values whose sum depends on the order in which they are added.
+std::vector<at::Tensor> addends(int worker, int number) {
+  const at::Tensor steps = at::arange(1, 1 + 7 * 5, at::kFloat).view({7, 5});
+  return {steps / static_cast<double>(3 + worker + number),
+          at::full({1}, 1e8 * (worker % 2 ? -1 : 1) + worker),
+          at::ones({2, 3, 4, 4}).contiguous(nhwc) * worker};
+}
+
+void expect_sums(const std::vector<at::Tensor>& found, const std::vector<int>& group, int number) {
+  std::vector<at::Tensor> expected = addends(group.front(), number);
+  for (std::size_t member = 1; member < group.size(); ++member)
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      expected[i] = expected[i] + addends(group[member], number)[i];
+  ASSERT_EQ(found.size(), expected.size());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    EXPECT_TRUE(found[i].is_contiguous());
+    EXPECT_TRUE(at::equal(found[i], expected[i])) << "sum " << number << ", tensor " << i;
+  }
+}
+
+std::vector<int> everybody(const Transport& t) {
+  std::vector<int> group(static_cast<std::size_t>(t.num_workers()));
+  std::iota(group.begin(), group.end(), 0);
+  return group;
+}
+
+void sums_are_added_in_the_groups_order(Transport& t) {
+  std::vector<std::unique_ptr<SumHandle>> sums;
+  for (int number = 0; number < 20; ++number)
+    sums.push_back(t.sum(everybody(t), addends(t.worker(), number)));
+  for (int number = 0; number < 20; ++number) {
+    expect_sums(sums[static_cast<std::size_t>(number)]->wait(patience), everybody(t), number);
+    EXPECT_TRUE(sums[static_cast<std::size_t>(number)]->done());
+  }
+  expect_error(ErrorKind::contract, [&] { sums.front()->wait(patience); });
+}
+
+void groups_add_up_by_themselves_while_messages_pass(Transport& t) {
+  const bool odd = t.worker() % 2 != 0;
+  std::vector<int> group;
+  for (const int worker : everybody(t))
+    if ((worker % 2 != 0) == odd) group.push_back(worker);
+  const auto sum = t.sum(group, addends(t.worker(), 1));
+  pass_all(t, activations, 5, [](int n) { return numbered_message(activations, 8, n); });
+  expect_sums(sum->wait(patience), group, 1);
+}
+
+void a_sum_waits_for_all_its_members(Transport& t) {
+  if (t.num_workers() == 1) return;
+  std::unique_ptr<SumHandle> sum;
+  if (t.worker() == 0) {
+    sum = t.sum(everybody(t), addends(0, 0));
+    expect_error(ErrorKind::timeout, [&] { sum->wait(moment); });
+    EXPECT_FALSE(sum->done());
+  }
+  barrier(t);
+  if (t.worker() != 0) sum = t.sum(everybody(t), addends(t.worker(), 0));
+  expect_sums(sum->wait(patience), everybody(t), 0);
+}
+
+void a_sum_that_cannot_be_is_refused(Transport& t) {
+  const std::vector<at::Tensor> values = addends(t.worker(), 0);
+  const int own = t.worker();
+  for (const std::vector<int>& group : {std::vector<int>{}, {own + 1}, {own, own}, {own, t.num_workers()}})
+    expect_error(ErrorKind::contract, [&] { t.sum(group, values); });
+  expect_error(ErrorKind::contract, [&] { t.sum(everybody(t), {}); });
+  expect_error(ErrorKind::contract, [&] { t.sum(everybody(t), {values[0], at::ones({2}, at::kDouble)}); });
+  sums_are_added_in_the_groups_order(t);
+}
+
 }  // namespace
 
 const std::vector<Case>& cases() {
@@ -212,6 +283,10 @@ const std::vector<Case>& cases() {
       {"AMessageUnlikeItsLaneIsRefused", a_message_unlike_its_lane_is_refused},
       {"TheWrongEndOfALaneIsRefused", the_wrong_end_of_a_lane_is_refused},
       {"EveryWorkerGathersEveryText", every_worker_gathers_every_text},
+      {"SumsAreAddedInTheGroupsOrder", sums_are_added_in_the_groups_order},
+      {"GroupsAddUpByThemselvesWhileMessagesPass", groups_add_up_by_themselves_while_messages_pass},
+      {"ASumWaitsForAllItsMembers", a_sum_waits_for_all_its_members},
+      {"ASumThatCannotBeIsRefused", a_sum_that_cannot_be_is_refused},
   };
   return all;
 }

@@ -15,8 +15,8 @@ inline std::vector<ModuleSpec> small_modules(const std::string& head = "mlp_sr")
 }
 
 /// The same modules under MLAAN with windows of 3.
-inline std::vector<ModuleSpec> small_mlaan_modules() {
-  const Backbone net = make_backbone({.backbone = "resnet8"}, {3, 8, 8}, 10);
+inline std::vector<ModuleSpec> small_mlaan_modules(const std::string& norm = "batch") {
+  const Backbone net = make_backbone({.backbone = "resnet8", .norm = norm}, {3, 8, 8}, 10);
   return make_modules(net, cut_into_modules(net, {.modules = 4}),
                       {.framework = "greedy", .use_mlaan = true, .mlaan = {.wx = 0.3, .wy = 0.7}});
 }
@@ -26,6 +26,7 @@ inline Packet train_packet(std::int64_t step, std::int64_t batch, at::ScalarType
   Packet packet;
   packet.step = step;
   packet.lr = 0.1;
+  packet.batch = batch;
   packet.x_BCHW = at::randn({batch, 3, 8, 8}, dtype).contiguous(at::MemoryFormat::ChannelsLast);
   packet.y_B = at::randint(10, {batch}, at::kLong);
   return packet;

@@ -35,6 +35,7 @@ inline Packet six_packet(std::int64_t step, double lr = 0.1) {
   Packet packet;
   packet.step = step;
   packet.lr = lr;
+  packet.batch = 4;
   packet.x_BCHW = at::randn({4, 3, 16, 16}, at::kDouble).contiguous(at::MemoryFormat::ChannelsLast);
   packet.y_B = at::randint(10, {4}, at::kLong);
   packet.image_BCHW = at::randint(256, {4, 3, 16, 16}, at::kByte).contiguous(at::MemoryFormat::ChannelsLast);

@@ -59,7 +59,19 @@ class ReceiveHandle {
   virtual Message wait(Seconds limit) = 0;
 };
 
-/// Ordered lanes of messages between workers, and the few collectives that start and end a run.
+/// A sum over a group of workers under way.
+class SumHandle {
+ public:
+  virtual ~SumHandle() = default;
+  virtual bool done() const = 0;
+  /// Waits until the values of all members are added and returns the sums, contiguous, shaped as the values.
+  /// To be called once. They may be shared with other members: nobody writes to them.
+  /// @throws Error{timeout} after `limit`; Error{peer_lost} once the transport is aborted.
+  virtual std::vector<at::Tensor> wait(Seconds limit) = 0;
+};
+
+/// Ordered lanes of messages between workers, sums over groups of them, and the few collectives that start
+/// and end a run.
 ///
 /// Order     the n-th receive on a lane takes the n-th send. There are no tags, because NCCL has none.
 /// Flow      at most buffers-1 sends of a lane may be outstanding: a send is outstanding until a receive has
@@ -85,6 +97,14 @@ class Transport {
   /// Posts one receive. At most one may be posted on a lane that has not been waited for.
   /// @throws Error{contract} if this worker is not the lane's `to` end, or a receive is already posted.
   virtual std::unique_ptr<ReceiveHandle> receive(int lane) = 0;
+
+  /// Begins to add up `values` over the workers of `group`, which rise: ((v0 + v1) + v2) + ..., member by
+  /// member in that order, so that all get the same bits, whatever the backend. The members call with equal
+  /// groups and values of one type and of equal sizes, and all in the same order. Never waits; the values are
+  /// not to be written to before the sum is done.
+  /// @throws Error{contract} for a group without this worker, or values of several types.
+  virtual std::unique_ptr<SumHandle> sum(const std::vector<int>& group,
+                                         const std::vector<at::Tensor>& values) = 0;
 
   /// Every worker's text, by worker. Collective. @throws Error{timeout}, Error{peer_lost}
   virtual std::vector<std::string> all_gather(const std::string& text, Seconds limit) = 0;

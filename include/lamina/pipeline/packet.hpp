@@ -22,8 +22,8 @@ enum class PacketKind {
 
 /// What one branch of a module said of the batch as it passed.
 struct LossReport {
-  std::string branch;  ///< independent | cascaded | classifier
-  double loss = 0;
+  std::string branch;        ///< independent | cascaded | classifier
+  double loss = 0;           ///< of a replica: its share of the batch's mean
   std::int64_t correct = 0;  ///< -1: unknown
 };
 struct ModuleReport {
@@ -35,6 +35,7 @@ struct StageReport {
   double compute_s = 0;
   std::int64_t age_steps = 0;  ///< of the oldest snapshot used
   double snapshot_wait_s = 0;
+  double replica_wait_s = 0;  ///< for the other replicas' gradients; not in compute_s, and does not travel
 };
 
 /// One batch, or a mark, on its way through the stages. What a stage has to tell rides along, so that the
@@ -45,6 +46,7 @@ struct Packet {
   std::int64_t epoch = 0;          ///< from 0
   std::int64_t total_steps = 0;    ///< that the run will have had at its end
   double lr = 0;                   ///< of a train packet
+  std::int64_t batch = 0;          ///< samples of all replicas' pieces together; of a mark 0
   bool closes_evaluation = false;  ///< the last eval packet of a run over the test set
   bool evaluated = false;          ///< of a mark: no evaluation is due any more at this step
   at::Tensor x_BCHW{};             ///< undefined in a mark

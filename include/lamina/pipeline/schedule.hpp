@@ -3,21 +3,24 @@
 #include <string>
 #include <vector>
 
+#include "lamina/pipeline/share.hpp"
+
 namespace lamina {
 
 /// What a worker does with a packet.
 enum class Op {
   feed,     ///< take the next packet from the source
   receive,  ///< take the next packet of a lane
+  join,     ///< put the next packet of a lane behind the one in hand, a piece of the same batch
   compute,  ///< run a stage
-  send,     ///< hand the packet to a lane
+  send,     ///< hand the packet, or the receiver's piece of it, to a lane
   finish,   ///< hand the packet to the sink
 };
 
 struct Action {
   Op op;
   int stage;      ///< that computes, or whose input or output it is
-  int lane = -1;  ///< of receive and send
+  int lane = -1;  ///< of receive, join and send
   friend bool operator==(const Action&, const Action&) = default;
 };
 
@@ -26,7 +29,28 @@ struct ScheduleLane {
   int from;
   int to;
   int stage;
+  Replica sender{};
+  Replica receiver{};
+  bool with_reports = true;  ///< of the lanes that a packet's pieces take, one takes its reports
 };
+
+/// Workers that own the same stages: replicas, which split every batch by its samples.
+struct WorkerGroup {
+  int first_worker = 0;
+  int replicas = 1;
+  int first_stage = 0;
+  int end_stage = 1;  ///< one behind the last
+
+  std::vector<int> workers() const;
+  bool holds(int worker) const { return worker >= first_worker && worker < first_worker + replicas; }
+  bool owns(int stage) const { return stage >= first_stage && stage < end_stage; }
+  friend bool operator==(const WorkerGroup&, const WorkerGroup&) = default;
+};
+
+/// The groups of workers that share stages: group g owns [first_stage[g], first_stage[g+1]), and is one
+/// worker unless `replicas`, by group, says how many.
+std::vector<WorkerGroup> make_groups(const std::vector<int>& first_stage,
+                                     const std::vector<std::int64_t>& replicas = {});
 
 /// What every worker does, as data: its actions for one packet, repeated until the stream ends.
 struct Schedule {
@@ -36,9 +60,9 @@ struct Schedule {
   std::vector<ScheduleLane> lanes;
 };
 
-/// Local learning: every packet goes through the stages once and nothing comes back. Worker w owns the stages
-/// [first_stage[w], first_stage[w+1]).
-Schedule streaming_schedule(const std::vector<int>& first_stage);
+/// Local learning: every packet goes through the stages once and nothing comes back. The first group's
+/// replicas feed a share each; the last group's first one finishes the packets whole.
+Schedule streaming_schedule(const std::vector<WorkerGroup>& groups);
 
 /// When each worker does what, if every stage takes one slot and everything else none.
 struct Grid {

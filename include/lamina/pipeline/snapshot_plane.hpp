@@ -21,9 +21,14 @@ class SnapshotPlane {
   /// Takes what is published to the readers in other processes; never waits.
   using Deliver = std::function<void(const SnapshotPtr&)>;
 
+  /// Of a stage's replicas one `publishes`.
   SnapshotPlane(const SnapshotPolicy& policy, std::shared_ptr<SnapshotBoard> board, Deliver deliver,
-                Seconds limit)
-      : policy_(policy), board_(std::move(board)), deliver_(std::move(deliver)), limit_(limit) {}
+                Seconds limit, bool publishes = true)
+      : policy_(policy),
+        board_(std::move(board)),
+        deliver_(std::move(deliver)),
+        limit_(limit),
+        publishes_(publishes) {}
 
   /// Publishes what readers need at the first step: the `saved` versions of a resumed run, and the state as
   /// it is unless it is among them.
@@ -51,6 +56,7 @@ class SnapshotPlane {
   std::shared_ptr<SnapshotBoard> board_;
   Deliver deliver_;
   Seconds limit_;
+  bool publishes_;
 };
 
 }  // namespace lamina

@@ -1,12 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "lamina/comm/snapshot.hpp"
+#include "lamina/comm/transport.hpp"
 #include "lamina/nn/module.hpp"
 #include "lamina/nn/sgd.hpp"
 #include "lamina/pipeline/packet.hpp"
@@ -25,11 +28,15 @@ struct StageOptions {
 /// Sees every gradient of a step, by the parameter's name, before the optimizer uses it.
 using GradientObserver = std::function<void(const std::string& name, const at::Tensor& grad)>;
 
+/// Begins to add up gradients over a stage's replicas; never waits.
+using BeginSum = std::function<std::unique_ptr<SumHandle>(const std::vector<at::Tensor>&)>;
+
 /// Told whenever a training step comes to a module, or to the shadow of one.
 using ModuleObserver = std::function<void(std::int64_t module, bool shadow)>;
 
 /// The modules that one worker trains together, with their branches, EMAs and optimizers, and the shadows of
 /// what later stages hold. Knows no rank and no thread.
+/// A replica gets a share of every batch and reports its share of the mean losses (Packet::batch).
 ///
 /// Threads  one at a time.
 /// Memory   between steps parameters, momentum, buffers and shadows only; within a step the graphs of at most
@@ -67,16 +74,28 @@ class Stage {
 
   const std::vector<Part>& parts() const { return parts_; }
 
+  /// From now on gradients are added up over the stage's replicas, module by module, while further modules
+  /// are pulled back; a module is updated once its sums are there. Without `begin` no more.
+  void share_gradients(BeginSum begin, Seconds limit);
+
   void observe_gradients(GradientObserver observer) { gradient_observer_ = std::move(observer); }
   void observe_modules(ModuleObserver observer) { module_observer_ = std::move(observer); }
 
  private:
   at::Tensor train(Packet& packet);
   at::Tensor sleep(Packet& packet) const;
+  at::Tensor output_of(const at::Tensor& x_BCHW) const;
   at::Tensor eval(Packet& packet) const;
   ModuleReport train_branches(const Module& module, const at::Tensor& features, const Packet& packet,
                               class WindowSweep& sweep) const;
-  void update(std::size_t part, const std::vector<at::Tensor>& grads, double lr);
+  void update(std::size_t part, std::vector<at::Tensor> grads, const Packet& packet);
+  void finish_updates(double lr);
+  void apply(std::size_t part, const std::vector<at::Tensor>& grads, double lr);
+
+  struct Sum {
+    std::size_t part;
+    std::unique_ptr<SumHandle> gradients;
+  };
 
   StageSpec spec_;
   StageOptions options_;
@@ -85,6 +104,10 @@ class Stage {
   std::map<std::string, Block> foreign_emas_;  // by the block's name
   EmaBlocks emas_;                             // own and foreign
   std::map<std::string, std::vector<at::Tensor>> shadows_;
+  BeginSum begin_sum_;
+  Seconds sum_limit_{0};
+  std::deque<Sum> sums_;  // of the modules that are not updated yet, in the order of their beginning
+  double sum_wait_s_ = 0;
   GradientObserver gradient_observer_;
   ModuleObserver module_observer_;
 };

@@ -19,6 +19,7 @@ struct Account {
   double compute_s = 0;
   double wait_input_s = 0;  ///< for the loader or the stage before
   double wait_room_s = 0;   ///< for the stage after
+  double replicas_s = 0;    ///< waiting for the gradients of the stage's other replicas
   double snapshot_s = 0;    ///< filling shadows, publishing parts, and waiting for versions
   double checkpoint_s = 0;
   double report_s = 0;  ///< in the sink: metrics, progress
@@ -26,13 +27,14 @@ struct Account {
   double total_s = 0;
 
   double accounted_s() const {
-    return compute_s + wait_input_s + wait_room_s + snapshot_s + checkpoint_s + report_s + idle_s;
+    return compute_s + wait_input_s + wait_room_s + replicas_s + snapshot_s + checkpoint_s + report_s +
+           idle_s;
   }
 };
 
 /// What a run does at its ends and at marks. Unset where the worker has no such end.
 struct WorkerHooks {
-  std::function<Packet()> source;  ///< the first stage's: the next packet
+  std::function<Packet()> source;  ///< the first stage's: the next packet, or its replica's share of it
   std::function<std::string(Stage&, const Packet& mark)>
       save;                                 ///< writes the stage's state; a note for the sink
   std::function<void(const Packet&)> sink;  ///< the last stage's: every packet, as it left
@@ -45,8 +47,8 @@ struct WorkerHooks {
 /// Errors   whatever stages, transport and hooks throw; the caller aborts the transport.
 class Worker {
  public:
-  /// `lanes` as the transport opened them, numbered as in the schedule.
-  Worker(std::vector<Action> round, std::vector<Stage> stages, Transport& transport,
+  /// The transport has opened `lanes`, numbered as in the schedule.
+  Worker(const Schedule& schedule, std::vector<Stage> stages, Transport& transport,
          std::vector<LaneSpec> lanes, SnapshotPlane& snapshots, WorkerHooks hooks, Seconds limit);
   ~Worker();
 
@@ -61,12 +63,15 @@ class Worker {
   void perform(const Action& action);
   void feed();
   void receive(int lane);
+  void join(int lane);
+  Packet take(int lane);
   void compute(int stage);
   void train(Stage& stage);
   void send(int lane);
   void finish();
 
   std::vector<Action> round_;
+  std::vector<ScheduleLane> routes_;  // by lane
   std::vector<Stage> stages_;
   Transport& transport_;
   std::vector<LaneSpec> lanes_;

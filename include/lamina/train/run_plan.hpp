@@ -24,18 +24,24 @@ struct RunPlan {
   std::vector<StageSpec> stages;
   StageOptions stage_options;
   SnapshotPolicy snapshots;
-  std::vector<int> first_stage;  ///< of each worker, and the number of stages
+  std::vector<WorkerGroup> groups;  ///< of workers that own the same stages, in the stages' order
   Schedule schedule;
   std::vector<LaneSpec> lanes;
   bool over_mpi = false;
 
   /// The worker that owns a stage.
-  int worker_of(int stage) const;
+  const WorkerGroup& group_of(int worker) const;
+  /// The workers that hold replicas of a stage; the first publishes and saves it.
+  const WorkerGroup& owners_of(int stage) const;
+  /// Which of its stages' replicas a worker is.
+  Replica replica_of(int worker) const;
+  /// The worker that finishes the packets.
+  int sink() const { return groups.back().first_worker; }
   /// The stage that publishes a part. @throws Error{contract} if none does.
   const StageSpec& owner_of(const std::string& part) const;
   /// True if some head shows the image, so that packets carry it.
   bool needs_image() const;
-  int num_workers() const { return static_cast<int>(first_stage.size()) - 1; }
+  int num_workers() const { return groups.back().first_worker + groups.back().replicas; }
   at::MemoryFormat format() const;
   /// First values as every run of this plan has them; `given` tensors take their place.
   Initializer initializer(at::ScalarType dtype = at::kFloat,
