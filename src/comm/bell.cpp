@@ -1,17 +1,15 @@
 #include "comm/bell.hpp"
 
-#include "lamina/core/error.hpp"
-
 namespace lamina {
 
-void Bell::abort(const std::string& reason) {
+void Bell::abort(const std::string& reason, ErrorKind kind) {
   const Lock held = lock();
-  if (!aborted_) aborted_ = reason;
+  if (!aborted_) aborted_ = Error(kind, reason);
   ring();
 }
 
 void Bell::require_running(const Lock&) const {
-  if (aborted_) throw Error(ErrorKind::peer_lost, *aborted_);
+  if (aborted_) throw *aborted_;
 }
 
 }  // namespace lamina

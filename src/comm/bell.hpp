@@ -6,6 +6,7 @@
 #include <string>
 
 #include "lamina/core/clock.hpp"
+#include "lamina/core/error.hpp"
 
 namespace lamina {
 
@@ -21,7 +22,7 @@ class Bell {
   void ring() { changed_.notify_all(); }
 
   /// Waits until `ready()`, which is called under the lock, or until `limit` is over: then returns false.
-  /// @throws Error{peer_lost} if it is not ready and the transport is aborted.
+  /// @throws Error with abort()'s kind and reason, if it is not ready and the transport is aborted.
   template <class Ready>
   bool wait(Lock& held, Seconds limit, Ready ready) {
     // A day is endless here, and does not overflow the clock as an infinite limit would.
@@ -40,17 +41,17 @@ class Bell {
     return num_waiting_ > 0;
   }
 
-  /// Makes every wait fail from now on. The first reason stays.
-  void abort(const std::string& reason);
+  /// Makes every wait fail from now on, with an Error of this kind. The first reason stays.
+  void abort(const std::string& reason, ErrorKind kind = ErrorKind::peer_lost);
 
-  /// @throws Error{peer_lost} with the reason, once aborted.
+  /// @throws Error with the reason, once aborted.
   void require_running(const Lock& held) const;
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
   int num_waiting_ = 0;
-  std::optional<std::string> aborted_;
+  std::optional<Error> aborted_;
 };
 
 }  // namespace lamina

@@ -10,8 +10,8 @@
 
 namespace lamina {
 
-LaneBook::LaneBook(std::shared_ptr<Bell> bell, int worker, int num_workers)
-    : bell_(std::move(bell)), worker_(worker), num_workers_(num_workers) {}
+LaneBook::LaneBook(std::shared_ptr<Bell> bell, int worker, int num_workers, at::DeviceType device)
+    : bell_(std::move(bell)), worker_(worker), num_workers_(num_workers), device_(device) {}
 
 void LaneBook::open(const std::vector<LaneSpec>& lanes) {
   if (is_open_) refuse(fmt::format("worker {}: its lanes are already open", worker_));
@@ -49,7 +49,7 @@ LaneBook::Lane& LaneBook::at_end(int lane, int LaneSpec::* end, const char* verb
 
 std::shared_ptr<Ticket> LaneBook::begin_send(int lane, Message& message) {
   Lane& to_send = at_end(lane, &LaneSpec::from, "sends on");
-  check_message(message, to_send.spec, fmt::format("lane {}", lane));
+  check_message(message, to_send.spec, device_, fmt::format("lane {}", lane));
   while (!to_send.sends.empty() && to_send.sends.front()->done()) to_send.sends.pop_front();
   if (static_cast<int>(to_send.sends.size()) >= to_send.spec.buffers - 1) {
     refuse(fmt::format("worker {} sends on lane {} while {} sends are outstanding; with {} buffers {} may be",

@@ -11,11 +11,12 @@
 
 namespace lamina {
 
-/// One worker's lanes, and the rules of Transport that hold whatever carries the messages. Both backends ask
+/// One worker's lanes, and the rules of Transport that hold whatever carries the messages. All backends ask
 /// it first, so that they refuse the same calls with the same words.
 class LaneBook {
  public:
-  LaneBook(std::shared_ptr<Bell> bell, int worker, int num_workers);
+  /// Messages' tensors lie on a device of type `device`.
+  LaneBook(std::shared_ptr<Bell> bell, int worker, int num_workers, at::DeviceType device = at::kCPU);
 
   /// @throws Error{contract} if a spec makes no sense, or on a second call.
   void open(const std::vector<LaneSpec>& lanes);
@@ -49,6 +50,7 @@ class LaneBook {
   const std::shared_ptr<Bell> bell_;
   const int worker_;
   const int num_workers_;
+  const at::DeviceType device_;
   bool is_open_ = false;
   std::vector<Lane> lanes_;
   std::string text_;

@@ -52,15 +52,17 @@ bool sizes_fit(at::IntArrayRef sizes, const std::vector<std::int64_t>& largest) 
          std::equal(sizes.begin() + 1, sizes.end(), largest.begin() + 1);
 }
 
-void check_tensor(const at::Tensor& tensor, const LaneTensor& spec, const std::string& where) {
+void check_tensor(const at::Tensor& tensor, const LaneTensor& spec, at::DeviceType device,
+                  const std::string& where) {
   if (!tensor.defined()) refuse(fmt::format("{}: expected {}, found no tensor", where, describe(spec)));
   if (tensor.scalar_type() != spec.dtype || !sizes_fit(tensor.sizes(), spec.sizes)) {
     refuse(fmt::format("{}: expected {} or fewer samples, found {}[{}]", where, describe(spec),
                        c10::toString(tensor.scalar_type()), fmt::join(tensor.sizes(), ",")));
   }
-  if (!tensor.device().is_cpu() || tensor.requires_grad()) {
-    refuse(fmt::format("{}: expected a detached tensor on the CPU, found one on {} that {} gradients", where,
-                       tensor.device().str(), tensor.requires_grad() ? "requires" : "does not require"));
+  if (tensor.device().type() != device || tensor.requires_grad()) {
+    refuse(fmt::format("{}: expected a detached tensor on {}, found one on {} that {} gradients", where,
+                       c10::DeviceTypeName(device, true), tensor.device().str(),
+                       tensor.requires_grad() ? "requires" : "does not require"));
   }
   if (tensor.numel() > 0 && !tensor.is_contiguous(spec.format)) {
     refuse(fmt::format("{}: expected dense {}, found sizes [{}] with strides [{}]", where, describe(spec),
@@ -106,7 +108,7 @@ void check_spec(const LaneSpec& spec, int num_workers, const std::string& where)
   for (const LaneTensor& tensor : spec.tensors) check_tensor_spec(tensor, where);
 }
 
-void check_message(Message& message, const LaneSpec& spec, const std::string& where) {
+void check_message(Message& message, const LaneSpec& spec, at::DeviceType device, const std::string& where) {
   if (message.header.size() > spec.header_capacity) {
     refuse(fmt::format("{}: expected a header of at most {} bytes, found {}", where, spec.header_capacity,
                        message.header.size()));
@@ -117,7 +119,7 @@ void check_message(Message& message, const LaneSpec& spec, const std::string& wh
   }
   for (std::size_t i = 0; i < spec.tensors.size(); ++i) {
     at::Tensor& tensor = message.tensors[i];
-    check_tensor(tensor, spec.tensors[i], fmt::format("{}, tensor {}", where, i));
+    check_tensor(tensor, spec.tensors[i], device, fmt::format("{}, tensor {}", where, i));
     const auto strides = dense_strides(tensor.sizes(), spec.tensors[i].format);
     if (tensor.strides() != at::IntArrayRef(strides)) tensor = tensor.as_strided(tensor.sizes(), strides);
   }

@@ -4,7 +4,6 @@
 #include <mpi.h>
 
 #include <algorithm>
-#include <cstring>
 #include <functional>
 #include <map>
 #include <utility>
@@ -12,6 +11,7 @@
 #include "comm/bell.hpp"
 #include "comm/group_sum.hpp"
 #include "comm/lane_book.hpp"
+#include "comm/message_frame.hpp"
 #include "comm/mpi_progress.hpp"
 #include "comm/ticket.hpp"
 #include "lamina/comm/mpi.hpp"
@@ -22,33 +22,6 @@ namespace lamina {
 namespace {
 
 constexpr Seconds open_limit(600);
-
-// What goes over the wire in front of the tensors: the header's size, each tensor's sample count, the header.
-// MPI requires equal types at both ends only, so native integers do.
-using WireInt = std::int64_t;
-
-std::size_t frame_bytes(std::size_t num_tensors, std::size_t header_size) {
-  return (1 + num_tensors) * sizeof(WireInt) + header_size;
-}
-
-std::string pack_frame(const Message& message) {
-  std::vector<WireInt> counts{static_cast<WireInt>(message.header.size())};
-  for (const at::Tensor& tensor : message.tensors) counts.push_back(tensor.size(0));
-  std::string frame(reinterpret_cast<const char*>(counts.data()), counts.size() * sizeof(WireInt));
-  return frame += message.header;
-}
-
-// `buffers` are at their largest; the message gets the samples that came.
-Message unpack_frame(const std::string& frame, const std::vector<at::Tensor>& buffers) {
-  std::vector<WireInt> counts(1 + buffers.size());
-  std::memcpy(counts.data(), frame.data(), counts.size() * sizeof(WireInt));
-  Message message{
-      .header = frame.substr(counts.size() * sizeof(WireInt), static_cast<std::size_t>(counts[0])),
-      .tensors = {}};
-  for (std::size_t i = 0; i < buffers.size(); ++i)
-    message.tensors.push_back(buffers[i].narrow(0, 0, counts[i + 1]));
-  return message;
-}
 
 struct Cargo {
   std::string frame;

@@ -12,6 +12,11 @@ namespace lamina {
 Ticket::Ticket(std::shared_ptr<Bell> bell, Way way, int lane, const LaneSpec& spec, std::int64_t number)
     : bell_(std::move(bell)), way_(way), lane_(lane), from_(spec.from), to_(spec.to), number_(number) {}
 
+std::string Ticket::missing() const {
+  const auto [peer, verb] = way_ == Way::send ? std::pair(to_, "taken") : std::pair(from_, "sent");
+  return fmt::format("worker {} has not {} message {} of lane {}", peer, verb, number_, lane_);
+}
+
 void Ticket::complete(const Bell::Lock&, Message message) {
   message_ = std::move(message);
   state_ = State::done;
@@ -31,11 +36,8 @@ bool Ticket::waited() const {
 Message Ticket::wait(Seconds limit) {
   Bell::Lock held = bell_->lock();
   if (!bell_->wait(held, limit, [this] { return state_ != State::pending; })) {
-    const auto [waiter, peer, missing] =
-        way_ == Way::send ? std::tuple(from_, to_, "has not taken") : std::tuple(to_, from_, "has not sent");
-    throw Error(ErrorKind::timeout,
-                fmt::format("worker {} waited {} s, but worker {} {} message {} of lane {}", waiter,
-                            limit.count(), peer, missing, number_, lane_));
+    throw Error(ErrorKind::timeout, fmt::format("worker {} waited {} s, but {}",
+                                                way_ == Way::send ? from_ : to_, limit.count(), missing()));
   }
   if (way_ == Way::receive && state_ == State::waited) {
     throw Error(

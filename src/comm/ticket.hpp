@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "comm/bell.hpp"
 #include "lamina/comm/transport.hpp"
@@ -17,6 +18,9 @@ class Ticket {
 
   /// The `number`-th message of `lane`, counted from 0.
   Ticket(std::shared_ptr<Bell> bell, Way way, int lane, const LaneSpec& spec, std::int64_t number);
+
+  /// Who has not done what while it is pending, e.g. "worker 1 has not taken message 7 of lane 0".
+  std::string missing() const;
 
   /// The backend's side: the send was matched, or the message received.
   void complete(const Bell::Lock& held, Message message = {});

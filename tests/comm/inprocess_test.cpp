@@ -4,32 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <functional>
-#include <thread>
 #include <tuple>
 
 #include "comm/expect_error.hpp"
+#include "comm/run_workers.hpp"
 #include "comm/transport_contract.hpp"
 
 namespace lamina {
 namespace {
-
-using Transports = std::vector<std::unique_ptr<Transport>>;
-
-// Runs `body` as all workers. A worker that throws fails the test and frees the others from waiting for it.
-void run_workers(const Transports& transports, const std::function<void(Transport&)>& body) {
-  std::vector<std::thread> threads;
-  for (const auto& transport : transports) {
-    threads.emplace_back([&body, &transport] {
-      try {
-        body(*transport);
-      } catch (const std::exception& error) {
-        ADD_FAILURE() << "worker " << transport->worker() << ": " << error.what();
-        transport->abort(error.what(), 1);
-      }
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-}
 
 class InprocessContract : public testing::TestWithParam<std::tuple<contract::Case, int>> {};
 

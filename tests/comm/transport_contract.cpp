@@ -74,29 +74,32 @@ void a_send_beyond_the_buffers_is_refused_and_nothing_is_lost(Transport& t) {
   }
 }
 
+// Between the workers of a pair, 0 and 1, 2 and 3, so that nobody receives behind a send that must wait.
 void a_tiny_send_is_not_done_before_its_receive_is_posted(Transport& t) {
+  const bool sends = t.worker() % 2 == 0 && has_next(t);
+  const bool receives = t.worker() % 2 == 1;
   std::unique_ptr<SendHandle> first;
   std::unique_ptr<SendHandle> second;
-  if (has_next(t)) {
+  if (sends) {
     first = t.send(to_next(t, marks), {.header = "1", .tensors = {}});
     second = t.send(to_next(t, marks), {.header = "2", .tensors = {}});
     expect_error(ErrorKind::timeout, [&] { first->wait(moment); });
   }
   barrier(t);
-  if (has_previous(t)) {
+  if (receives) {
     EXPECT_EQ(t.receive(from_previous(t, marks))->wait(patience).header, "1");
   }
-  if (has_next(t)) {
+  if (sends) {
     first->wait(patience);
     EXPECT_TRUE(first->done());
     expect_error(ErrorKind::timeout, [&] { second->wait(moment); });
     EXPECT_FALSE(second->done());
   }
   barrier(t);
-  if (has_previous(t)) {
+  if (receives) {
     EXPECT_EQ(t.receive(from_previous(t, marks))->wait(patience).header, "2");
   }
-  if (has_next(t)) second->wait(patience);
+  if (sends) second->wait(patience);
 }
 
 void a_receive_outlives_a_wait_that_timed_out(Transport& t) {
@@ -277,7 +280,7 @@ const std::vector<Case>& cases() {
        a_send_beyond_the_buffers_is_refused_and_nothing_is_lost},
       {"ATinySendIsNotDoneBeforeItsReceiveIsPosted", a_tiny_send_is_not_done_before_its_receive_is_posted},
       {"AReceiveOutlivesAWaitThatTimedOut", a_receive_outlives_a_wait_that_timed_out},
-      {"LanesDoNotHoldEachOtherUp", lanes_do_not_hold_each_other_up},
+      {"LanesDoNotHoldEachOtherUp", lanes_do_not_hold_each_other_up, true},
       {"AMessageOutlivesItsHandleAndItsSendersTensors",
        a_message_outlives_its_handle_and_its_senders_tensors},
       {"AMessageUnlikeItsLaneIsRefused", a_message_unlike_its_lane_is_refused},

@@ -16,6 +16,8 @@ std::vector<LaneSpec> lanes(int num_workers);
 struct Case {
   std::string name;
   void (*body)(Transport&);
+  /// Asks of lanes that they never hold each other up, which NCCL's one queue cannot give.
+  bool needs_independent_lanes = false;
 };
 inline void PrintTo(const Case& printed, std::ostream* out) {
   *out << printed.name;

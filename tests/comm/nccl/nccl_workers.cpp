@@ -1,0 +1,23 @@
+#include "comm/nccl/nccl_workers.hpp"
+
+#include "comm/run_workers.hpp"
+#include "lamina/comm/inprocess.hpp"
+#include "lamina/comm/nccl.hpp"
+
+namespace lamina {
+
+void run_nccl_workers(int num_workers, const std::vector<LaneSpec>& lanes,
+                      const std::function<void(Transport&)>& body) {
+  Transports workers;
+  for (std::unique_ptr<Transport>& host : make_inprocess_transports(num_workers))
+    workers.push_back(make_nccl_transport(std::move(host), {.device = at::kCPU, .open_limit = Seconds(60)}));
+  run_workers(workers, [&](Transport& worker) {
+    worker.open(lanes);
+    body(worker);
+  });
+  // They leave the communicator together.
+  std::vector<std::jthread> threads;
+  for (std::unique_ptr<Transport>& worker : workers) threads.emplace_back([&worker] { worker.reset(); });
+}
+
+}  // namespace lamina
