@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
@@ -12,7 +14,6 @@
 
 #include "communicator.hpp"
 
-// Never freed, so that a call after the end is told from others.
 struct ncclComm {
   ncclComm(const std::string& name, int num_ranks, int rank)
       : ends(std::make_shared<nccl_standin::Communicator>(name, num_ranks, rank)) {}
@@ -35,6 +36,15 @@ thread_local int depth = 0;
 thread_local std::vector<GroupCall> group;
 
 std::atomic<int> calls_after_the_end = 0;
+
+// They stay until the process ends, so that a call after the end is told from others.
+ncclComm_t keep(std::unique_ptr<ncclComm> comm) {
+  static std::mutex mutex;
+  static std::vector<std::unique_ptr<ncclComm>> kept;
+  const std::lock_guard lock(mutex);
+  kept.push_back(std::move(comm));
+  return kept.back().get();
+}
 
 ncclResult_t refuse(const char* text) {
   std::fprintf(stderr, "nccl stand-in: %s\n", text);
@@ -88,7 +98,7 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int nranks, ncclUniqueId i
   if (!config || config->blocking != 0) return ncclInvalidArgument;
   if (rank < 0 || rank >= nranks || std::strncmp(id.internal, "nccl-standin-", 13) != 0)
     return ncclInvalidArgument;
-  *comm = new ncclComm(id.internal, nranks, rank);
+  *comm = keep(std::make_unique<ncclComm>(id.internal, nranks, rank));
   return ncclInProgress;
 }
 

@@ -15,7 +15,8 @@ namespace lamina {
 /// What travels on a lane: a short text of bytes and the tensors that the lane was opened for.
 ///
 /// A message is immutable once sent: in-process the receiver gets the very same storage. A tensor to be sent
-/// is on the CPU, detached, dense in the lane's format, and aligned to 64 bytes: clone a slice that is not.
+/// is on the transport's device (the CPU but over NCCL), detached, dense in the lane's format, and aligned to
+/// 64 bytes: clone a slice that is not.
 struct Message {
   std::string header;               ///< opaque bytes, at most LaneSpec::header_capacity
   std::vector<at::Tensor> tensors;  ///< as LaneSpec::tensors; only the first dimension may be smaller, or 0
@@ -73,9 +74,11 @@ class SumHandle {
 /// Ordered lanes of messages between workers, sums over groups of them, and the few collectives that start
 /// and end a run.
 ///
-/// Order     the n-th receive on a lane takes the n-th send. There are no tags, because NCCL has none.
+/// Order     the n-th receive on a lane takes the n-th send. There are no tags, because NCCL has none. Lanes
+///           do not hold each other up, but over NCCL (nccl.hpp).
 /// Flow      at most buffers-1 sends of a lane may be outstanding: a send is outstanding until a receive has
-///           been posted for it. One more throws Error{contract}; wait for the oldest handle first.
+///           been posted for it, over NCCL until it has been transferred. One more throws Error{contract};
+///           wait for the oldest handle first.
 /// Threads   each worker has a Transport of its own and calls it from one thread; abort() from any thread.
 /// Blocking  send() and receive() never wait; handles wait with a limit; dropping a handle waits for nothing.
 /// Failure   abort() makes everything in flight, here and at every peer, throw Error{peer_lost} with its
