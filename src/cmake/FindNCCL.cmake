@@ -1,8 +1,8 @@
 # NCCL, as the target NCCL::NCCL: its header, its library, and the headers of the CUDA runtime that its header
 # includes. Hints, in this order: NCCL_ROOT and CUDA_HOME (cache or environment), CMAKE_PREFIX_PATH, the wheels in
-# the checkout's .venv, the system.
+# the checkout's .venv-gpu, the system.
 
-file(GLOB _nccl_wheels ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/nvidia)
+file(GLOB _nccl_wheels ${PROJECT_SOURCE_DIR}/.venv-gpu/lib/python3*/site-packages/nvidia)
 set(NCCL_ROOT "$ENV{NCCL_ROOT}" CACHE PATH "Folder that holds NCCL's include/ and lib/")
 set(CUDA_HOME "$ENV{CUDA_HOME}" CACHE PATH "Folder that holds the CUDA runtime's include/")
 

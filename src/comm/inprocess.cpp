@@ -69,8 +69,8 @@ struct Room {
 
 class InprocessTransport final : public Transport {
  public:
-  InprocessTransport(std::shared_ptr<Room> room, int worker)
-      : room_(std::move(room)), worker_(worker), book_(room_->bell, worker, room_->num_workers) {}
+  InprocessTransport(std::shared_ptr<Room> room, int worker, at::DeviceType device)
+      : room_(std::move(room)), worker_(worker), book_(room_->bell, worker, room_->num_workers, device) {}
 
   int worker() const override { return worker_; }
   int num_workers() const override { return room_->num_workers; }
@@ -164,11 +164,11 @@ class InprocessTransport final : public Transport {
 
 }  // namespace
 
-std::vector<std::unique_ptr<Transport>> make_inprocess_transports(int num_workers) {
+std::vector<std::unique_ptr<Transport>> make_inprocess_transports(int num_workers, at::DeviceType device) {
   const auto room = std::make_shared<Room>(num_workers);
   std::vector<std::unique_ptr<Transport>> transports;
   for (int worker = 0; worker < num_workers; ++worker) {
-    transports.push_back(std::make_unique<InprocessTransport>(room, worker));
+    transports.push_back(std::make_unique<InprocessTransport>(room, worker, device));
   }
   return transports;
 }

@@ -23,12 +23,14 @@ std::optional<int> number_from(const char* variable) {
 struct LaunchVariables {
   const char* rank;
   const char* size;
+  const char* local_rank;
   const char* local_size;
 };
 constexpr LaunchVariables launch_variables[] = {
-    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"},
-    {"PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"},
-    {"PMIX_RANK", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE"},
+    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
+     "OMPI_COMM_WORLD_LOCAL_SIZE"},
+    {"PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"},
+    {"PMIX_RANK", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE"},
 };
 
 }  // namespace
@@ -40,6 +42,7 @@ MpiLaunch mpi_launch() {
     if (rank && size)
       return {.rank = *rank,
               .size = *size,
+              .local_rank = number_from(variables.local_rank).value_or(*rank),
               .local_size = number_from(variables.local_size).value_or(*size),
               .launched = true};
   }

@@ -247,7 +247,7 @@ std::string mpi_version() {
   char text[MPI_MAX_LIBRARY_VERSION_STRING];
   int size = 0;
   MPI_Get_library_version(text, &size);
-  const std::string version(text, static_cast<std::size_t>(size));
+  const std::string version(text);  // the size may count the final zero
   return version.substr(0, version.find('\n'));
 }
 

@@ -44,6 +44,12 @@ std::int64_t num_parameters_made() {
   return parameters_made;
 }
 
+Initializer Initializer::on(at::Device device) const {
+  Initializer other = *this;
+  other.device_ = device;
+  return other;
+}
+
 Initializer Initializer::frozen() const {
   Initializer other = *this;
   if (use_ == Use::trained) other.use_ = Use::frozen;
@@ -66,7 +72,7 @@ const at::Tensor* Initializer::given(const TensorName& name, at::IntArrayRef siz
   return &found->second;
 }
 
-// Values are drawn in float32 whatever the type: a double-precision run starts from the same numbers.
+// Values are drawn in float32 on the CPU whatever the type and device: all runs start from the same numbers.
 template <class Draw>
 at::Tensor Initializer::parameter(const TensorName& name, at::IntArrayRef sizes, const Draw& draw) const {
   at::Tensor value;
@@ -80,6 +86,7 @@ at::Tensor Initializer::parameter(const TensorName& name, at::IntArrayRef sizes,
     value = value.to(dtype_);
   }
   if (value.dim() == 4) value = value.contiguous(format_);
+  value = value.to(device_);
   if (use_ != Use::trained) return value;
   parameters_made += value.numel();
   return value.requires_grad_(true);
@@ -107,12 +114,12 @@ at::Tensor Initializer::constant(const TensorName& name, at::IntArrayRef sizes, 
 
 at::Tensor Initializer::buffer(const TensorName& name, std::int64_t size, double value) const {
   const at::Tensor* known = given(name, {size}, dtype_);
-  return known ? known->clone() : at::full({size}, value, dtype_);
+  return (known ? known->clone() : at::full({size}, value, dtype_)).to(device_);
 }
 
 at::Tensor Initializer::counter(const TensorName& name) const {
   const at::Tensor* known = given(name, {}, at::kLong);
-  return known ? known->clone() : at::zeros({}, at::kLong);
+  return (known ? known->clone() : at::zeros({}, at::kLong)).to(device_);
 }
 
 }  // namespace lamina

@@ -33,15 +33,15 @@ LaneSpec packet_lane(int from, int to, const PacketShape& shape, int buffers) {
 
 namespace {
 
-at::Tensor empty_slot(const LaneTensor& slot) {
+at::Tensor empty_slot(const LaneTensor& slot, at::Device device) {
   std::vector<std::int64_t> sizes = slot.sizes;
   sizes.front() = 0;
-  return at::empty(sizes, at::TensorOptions(slot.dtype).memory_format(slot.format));
+  return at::empty(sizes, at::TensorOptions(slot.dtype).device(device).memory_format(slot.format));
 }
 
 }  // namespace
 
-Message to_message(Packet packet, const LaneSpec& lane) {
+Message to_message(Packet packet, const LaneSpec& lane, at::Device device) {
   const Json header = {
       {"kind", static_cast<int>(packet.kind)},
       {"step", packet.step},
@@ -60,7 +60,7 @@ Message to_message(Packet packet, const LaneSpec& lane) {
   // A mark holds no tensors, an evaluation no image; empty ones take their places.
   const at::Tensor contents[] = {packet.x_BCHW, packet.y_B, packet.image_BCHW};
   for (std::size_t i = 0; i < lane.tensors.size(); ++i)
-    message.tensors.push_back(contents[i].defined() ? contents[i] : empty_slot(lane.tensors[i]));
+    message.tensors.push_back(contents[i].defined() ? contents[i] : empty_slot(lane.tensors[i], device));
   return message;
 }
 

@@ -11,8 +11,8 @@ void PipelineConfig::visit(FieldVisitor& v) {
           "workers that share a stage and split every batch; a number for all stages, or a list with one a "
           "stage");
   v.field("threads", &threads, "intra-op threads of a worker; auto: processors / workers", at_least(1));
-  v.field("transport", &transport, "how activations travel", one_of({"auto", "inprocess", "mpi"}));
-  v.field("device", &device, "where workers compute", one_of({"cpu"}));
+  v.field("transport", &transport, "how activations travel", one_of({"auto", "inprocess", "mpi", "nccl"}));
+  v.field("device", &device, "where workers compute", one_of({"cpu", "cuda"}));
   v.field("schedule", &schedule, "order of a worker's actions", one_of({"streaming"}));
   v.field("buffers", &buffers, "messages a lane holds", between(2, 64));
   v.field("memory_format", &memory_format, "of activations and filters",

@@ -43,6 +43,10 @@ Stage::Stage(const StageSpec& spec, const StageOptions& options, const Initializ
   }
 }
 
+at::Device Stage::device() const {
+  return parts_.front().module.block_parameters().front().device();
+}
+
 Packet Stage::process(Packet packet) {
   if (packet.is_mark()) throw Error(ErrorKind::contract, "a stage computes on batches, found a mark");
   const Stopwatch watch;
@@ -196,7 +200,8 @@ std::vector<at::Tensor> Stage::part_tensors(const std::string& part) const {
 
 Snapshot Stage::copy_part(const std::string& part, std::int64_t version) const {
   Snapshot snapshot{.part = part, .version = version, .tensors = part_tensors(part)};
-  for (at::Tensor& tensor : snapshot.tensors) tensor = tensor.detach().clone();
+  for (at::Tensor& tensor : snapshot.tensors)
+    tensor = tensor.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
   return snapshot;
 }
 

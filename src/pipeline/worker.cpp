@@ -118,7 +118,7 @@ void Worker::send(int lane) {
   account_.wait_room_s += watch.lap_s();
   const ScheduleLane& route = routes_[lane];
   Packet piece = piece_of(packet_, route.sender, route.receiver, route.with_reports);
-  sent.push_back(transport_.send(lane, to_message(std::move(piece), lanes_[lane])));
+  sent.push_back(transport_.send(lane, to_message(std::move(piece), lanes_[lane], stages_.front().device())));
 }
 
 void Worker::finish() {

@@ -23,7 +23,7 @@ std::string params_digest(const Module& module) {
   for (const NamedTensor& entry : tensors) {
     sha.update(fmt::format("{} {} {};", entry.name, at::toString(entry.tensor.scalar_type()),
                            fmt::join(entry.tensor.sizes(), "x")));
-    const at::Tensor dense = entry.tensor.detach().contiguous();
+    const at::Tensor dense = entry.tensor.detach().cpu().contiguous();
     sha.update(dense.data_ptr(), dense.nbytes());
   }
   return sha.hex();

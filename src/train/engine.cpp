@@ -8,8 +8,10 @@
 #include <mutex>
 #include <thread>
 
+#include "lamina/comm/device.hpp"
 #include "lamina/comm/inprocess.hpp"
 #include "lamina/comm/mpi.hpp"
+#include "lamina/comm/nccl.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/log.hpp"
 #include "worker_run.hpp"
@@ -53,7 +55,9 @@ std::vector<std::shared_ptr<SnapshotBoard>> make_boards(const RunPlan& plan, con
 }
 
 std::optional<RunSummary> run_threads(const RunPlan& plan, const RunOptions& options) {
-  std::vector<std::unique_ptr<Transport>> transports = make_inprocess_transports(plan.num_workers());
+  require_device(plan.device, plan.devices_needed);
+  std::vector<std::unique_ptr<Transport>> transports =
+      make_inprocess_transports(plan.num_workers(), plan.device.type());
   const std::vector<std::shared_ptr<SnapshotBoard>> boards = make_boards(plan, options);
   FirstError first_error;
   std::optional<RunSummary> summary;
@@ -89,9 +93,14 @@ std::optional<RunSummary> run_threads(const RunPlan& plan, const RunOptions& opt
 }
 
 std::optional<RunSummary> run_rank(const RunPlan& plan, const RunOptions& options) {
-  const std::unique_ptr<Transport> transport = make_mpi_transport();
+  std::unique_ptr<Transport> transport = make_mpi_transport();
   set_log_label(fmt::format("worker {}", transport->worker()));
   try {
+    require_device(plan.device, plan.devices_needed);
+    if (plan.over_nccl)
+      transport =
+          make_nccl_transport(std::move(transport),
+                              {.device = plan.device, .open_limit = Seconds(plan.config.pipeline.timeout_s)});
     return run_worker(plan, options, *transport, std::make_shared<SnapshotBoard>(plan.snapshots.depth()));
   } catch (const std::exception& e) {
     end_job(*transport, named(e, transport->worker()));

@@ -52,13 +52,20 @@ void check_workers(const PipelineConfig& config, const MpiLaunch& launch) {
                                                launch.size, *config.workers));
 }
 
-bool resolve_transport(const PipelineConfig& config, const MpiLaunch& launch) {
+// The transport by its name.
+std::string resolve_transport(const PipelineConfig& config, const MpiLaunch& launch) {
   if (config.transport == "inprocess" && launch.size > 1)
     throw Error(ErrorKind::config,
                 fmt::format("pipeline.transport: inprocess connects threads of one process, but "
                             "mpirun started {} processes",
                             launch.size));
-  return config.transport == "mpi" || (config.transport == "auto" && launch.launched);
+  const bool on_gpu = config.device == "cuda";
+  if (config.transport == "mpi" && on_gpu)
+    throw Error(
+        ErrorKind::config,
+        "pipeline.transport: mpi carries tensors of the CPU only; with pipeline.device: cuda choose nccl");
+  if (config.transport != "auto") return config.transport;
+  return !launch.launched ? "inprocess" : on_gpu ? "nccl" : "mpi";
 }
 
 // The host's processors, shared by its workers; never more than this process may use, which mpirun may have
@@ -147,7 +154,12 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
         fmt::format("method.compat: release updates averages while a step is under way, which replicas "
                     "do not, and needs one worker, found {}",
                     workers));
-  plan.over_mpi = resolve_transport(config.pipeline, launch);
+  const std::string transport = resolve_transport(config.pipeline, launch);
+  plan.over_nccl = transport == "nccl";
+  plan.over_mpi = transport != "inprocess";
+  if (config.pipeline.device == "cuda")
+    plan.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(launch.local_rank));
+  plan.devices_needed = plan.over_mpi ? launch.local_size : 1;
   config.pipeline.workers = workers;
   if (!config.pipeline.threads) config.pipeline.threads = resolve_threads(launch, workers);
   plan.config = std::move(config);
@@ -183,7 +195,8 @@ const StageSpec& RunPlan::owner_of(const std::string& part) const {
 }
 
 Initializer RunPlan::initializer(at::ScalarType dtype, std::shared_ptr<const GivenTensors> given) const {
-  return Initializer(static_cast<std::uint64_t>(config.train.seed), dtype, format(), std::move(given));
+  return Initializer(static_cast<std::uint64_t>(config.train.seed), dtype, format(), std::move(given))
+      .on(device);
 }
 
 std::vector<Stage> make_stages(const RunPlan& plan, int worker, std::shared_ptr<const GivenTensors> given,

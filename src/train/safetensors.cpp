@@ -89,7 +89,7 @@ FileDigest write_safetensors(const std::filesystem::path& path, const TensorList
   put(&length, sizeof length);
   put(header.data(), header.size());
   for (const auto& [name, tensor] : tensors) {
-    const at::Tensor dense = tensor.detach().contiguous();
+    const at::Tensor dense = tensor.detach().cpu().contiguous();
     put(dense.data_ptr(), dense.nbytes());
   }
   file.close();

@@ -58,6 +58,7 @@ Source::Source(const RunPlan& plan, Replica replica, DataSource data, StreamPlan
     : replica_(replica),
       image_(plan.data.shape),
       format_(plan.format()),
+      device_(plan.device),
       stream_(std::move(stream)),
       stop_requested_(std::move(stop)) {
   const LoaderOptions options{.seed = static_cast<std::uint64_t>(plan.config.train.seed),
@@ -87,14 +88,17 @@ Packet Source::next() {
   if (!item.has_batch()) return std::move(item.packet);
   item.packet.batch = item.batch.count;
   if (share_of(item.batch, replica_).count == 0) {
-    item.packet.x_BCHW = at::empty({0, image_.channels, image_.height, image_.width}, at::kFloat, format_);
-    item.packet.y_B = at::empty({0}, at::kLong);
+    const at::TensorOptions options = at::TensorOptions(device_);
+    item.packet.x_BCHW =
+        at::empty({0, image_.channels, image_.height, image_.width}, options.dtype(at::kFloat), format_);
+    item.packet.y_B = at::empty({0}, options.dtype(at::kLong));
   } else {
     std::optional<Batch> batch = loader_->take();
     if (!batch) throw Error(ErrorKind::contract, "the loader ended before the stream");
-    item.packet.x_BCHW = std::move(batch->x_BCHW);
-    item.packet.y_B = std::move(batch->y_B);
-    if (item.packet.kind == PacketKind::train) item.packet.image_BCHW = std::move(batch->image_BCHW);
+    item.packet.x_BCHW = batch->x_BCHW.to(device_);
+    item.packet.y_B = batch->y_B.to(device_);
+    if (item.packet.kind == PacketKind::train && batch->image_BCHW.defined())
+      item.packet.image_BCHW = batch->image_BCHW.to(device_);
   }
   return std::move(item.packet);
 }

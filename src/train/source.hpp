@@ -10,7 +10,7 @@
 namespace lamina {
 
 /// What a replica of the first stage feeds: the stream plan's packets with its shares of their batches, made
-/// ahead by the loader; the stop mark early if somebody asks for it.
+/// ahead by the loader and put on the plan's device; the stop mark early if somebody asks for it.
 class Source {
  public:
   /// Opens the data set. @throws Error{data}, Error{config} (a batch too small for batch norm).
@@ -29,6 +29,7 @@ class Source {
   Replica replica_;
   FeatureShape image_;
   at::MemoryFormat format_;
+  at::Device device_;
   StreamPlan stream_;
   std::function<bool()> stop_requested_;
   std::unique_ptr<Loader> loader_;

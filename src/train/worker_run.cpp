@@ -1,6 +1,7 @@
 #include "worker_run.hpp"
 
 #include <ATen/Parallel.h>
+#include <c10/core/DeviceGuard.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -92,6 +93,7 @@ class WorkerRun {
 
 std::optional<RunSummary> WorkerRun::run() {
   at::set_num_threads(static_cast<int>(*plan_.config.pipeline.threads));
+  const c10::DeviceGuard on_device(plan_.device);
   transport_.open(plan_.lanes);
   start_ = agree_on_start();
   warn_of_affinity();
@@ -194,7 +196,8 @@ void WorkerRun::share_gradients(std::vector<Stage>& stages) {
 bool WorkerRun::stop_requested() {
   if (!has_replicas()) return options_.stop_requested();
   const auto ask = [this] {
-    const at::Tensor heard = at::full({1}, options_.stop_requested() ? 1 : 0, at::kLong);
+    const at::Tensor heard =
+        at::full({1}, options_.stop_requested() ? 1 : 0, at::TensorOptions(at::kLong).device(plan_.device));
     return transport_.sum(plan_.groups.front().workers(), {heard});
   };
   if (!stop_votes_) stop_votes_ = ask();

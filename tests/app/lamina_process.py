@@ -14,7 +14,7 @@ BINARY = os.environ["LAMINA_BINARY"]
 MPI_ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 # Exit codes, as the README lists them.
-OK, CONFIG, DATA, CHECKPOINT, STORAGE = 0, 2, 3, 4, 5
+OK, CONFIG, DATA, CHECKPOINT, STORAGE, DEVICE = 0, 2, 3, 4, 5, 9
 
 SMALL = """
 model: {backbone: resnet8}

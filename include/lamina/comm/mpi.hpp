@@ -11,6 +11,7 @@ namespace lamina {
 struct MpiLaunch {
   int rank = 0;
   int size = 1;
+  int local_rank = 0;     ///< among the processes of this host; `rank` where the launcher does not tell
   int local_size = 1;     ///< processes of the job on this host; `size` where the launcher does not tell
   bool launched = false;  ///< false: started plainly
 };

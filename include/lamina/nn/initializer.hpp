@@ -43,6 +43,8 @@ class Initializer {
   at::ScalarType dtype() const { return dtype_; }
   at::MemoryFormat format() const { return format_; }
 
+  /// Makes the same values, on another device than the CPU.
+  Initializer on(at::Device device) const;
   /// Makes the same values, but in tensors that no gradient is asked for: of copies that are not trained.
   Initializer frozen() const;
   /// Makes frozen tensors full of NaN: of copies that somebody fills before their first use.
@@ -73,6 +75,7 @@ class Initializer {
   at::MemoryFormat format_;
   std::shared_ptr<const GivenTensors> given_;
   Use use_ = Use::trained;
+  at::Device device_ = at::kCPU;
 };
 
 /// Trained parameters (numbers, not tensors) that Initializers of this process have made so far. A test

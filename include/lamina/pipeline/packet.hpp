@@ -71,8 +71,9 @@ struct PacketShape {
 };
 LaneSpec packet_lane(int from, int to, const PacketShape& shape, int buffers);
 
-/// A packet as a lane's message, and back. @throws Error{contract} for a header that is not a packet's.
-Message to_message(Packet packet, const LaneSpec& lane);
+/// A packet as a lane's message, and back; a mark's empty tensors are made on `device`, where a batch's lie.
+/// @throws Error{contract} for a header that is not a packet's.
+Message to_message(Packet packet, const LaneSpec& lane, at::Device device = at::kCPU);
 Packet to_packet(Message message);
 
 }  // namespace lamina

@@ -11,9 +11,10 @@ struct PipelineConfig {
       std::int64_t{1};  ///< N cut by static multiply-adds, or the last module of every stage but the last
   IntOrAuto workers{};  ///< auto: as mpirun says; started plainly, one a stage, at most one a processor
   IntOrList replicas =
-      std::int64_t{1};             ///< of every stage; a list has one a stage, each on workers of its own
-  IntOrAuto threads{};             ///< intra-op, a worker; auto: processors / workers
-  std::string transport = "auto";  ///< auto: mpi under mpirun, else inprocess
+      std::int64_t{1};  ///< of every stage; a list has one a stage, each on workers of its own
+  IntOrAuto threads{};  ///< intra-op, a worker; auto: processors / workers
+  std::string transport =
+      "auto";  ///< auto: under mpirun nccl between GPUs and mpi between CPUs, else inprocess
   std::string device = "cpu";
   std::string schedule = "streaming";
   std::int64_t buffers = 2;  ///< messages a lane holds

@@ -39,6 +39,7 @@ using ModuleObserver = std::function<void(std::int64_t module, bool shadow)>;
 /// A replica gets a share of every batch and reports its share of the mean losses (Packet::batch).
 ///
 /// Threads  one at a time.
+/// Device   its tensors', which is the Initializer's; packets come and leave there.
 /// Memory   between steps parameters, momentum, buffers and shadows only; within a step the graphs of at most
 ///          k modules (METHOD section 6) and of one branch.
 class Stage {
@@ -54,6 +55,7 @@ class Stage {
 
   int index() const { return spec_.index; }
   const StageSpec& spec() const { return spec_; }
+  at::Device device() const;
 
   /// One training step, or one evaluation forward, by the packet's kind. The packet goes out with this
   /// stage's output, detached, and its reports; the network's last stage leaves no activation. Marks are not
@@ -64,8 +66,8 @@ class Stage {
   /// or another shape.
   void fill(const Snapshot& snapshot);
 
-  /// A copy of a part that this stage owns, as it is now. @throws Error{contract} if it owns none of that
-  /// name.
+  /// A copy on the CPU of a part that this stage owns, as it is now. @throws Error{contract} if it owns none
+  /// of that name.
   Snapshot copy_part(const std::string& part, std::int64_t version) const;
   /// The tensors themselves, in the order of a snapshot's.
   std::vector<at::Tensor> part_tensors(const std::string& part) const;

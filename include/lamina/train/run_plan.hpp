@@ -27,6 +27,9 @@ struct RunPlan {
   std::vector<WorkerGroup> groups;  ///< of workers that own the same stages, in the stages' order
   Schedule schedule;
   std::vector<LaneSpec> lanes;
+  at::Device device{at::kCPU};  ///< that this process computes on
+  int devices_needed = 1;       ///< by this host's workers; threads of one process share one
+  bool over_nccl = false;       ///< activations and gradients; the rest is agreed over MPI
   bool over_mpi = false;
 
   /// The worker that owns a stage.
