@@ -30,6 +30,10 @@ void check_sum(int worker, int num_workers, const std::vector<int>& group,
 SumTicket::SumTicket(std::shared_ptr<Bell> bell, int worker, std::vector<int> group, std::int64_t number)
     : bell_(std::move(bell)), worker_(worker), group_(std::move(group)), number_(number) {}
 
+std::string SumTicket::missing() const {
+  return fmt::format("sum {} over the workers {} has not ended", number_, fmt::join(group_, ", "));
+}
+
 void SumTicket::complete(const Bell::Lock&, std::vector<at::Tensor> sums) {
   sums_ = std::move(sums);
   state_ = State::done;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "comm/bell.hpp"
@@ -20,6 +21,9 @@ class SumTicket {
  public:
   /// The `number`-th sum of `worker`, counted from 0.
   SumTicket(std::shared_ptr<Bell> bell, int worker, std::vector<int> group, std::int64_t number);
+
+  /// What has not come to an end while it is pending.
+  std::string missing() const;
 
   /// The backend's side.
   void complete(const Bell::Lock& held, std::vector<at::Tensor> sums);

@@ -169,6 +169,7 @@ void NcclProgress::issue(NcclGroup group) {
 
 void NcclProgress::add(const NcclCall& call, cudaStream_t stream) {
   const at::Tensor& buffer = call.buffer;
+  if (buffer.nbytes() == 0) return;  // at both ends
   if (call.way == NcclCall::Way::send) {
     check(ncclSend(buffer.const_data_ptr(), buffer.nbytes(), ncclUint8, call.peer, comm_, stream),
           "ncclSend");

@@ -2,14 +2,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <utility>
 
 #include "comm/bell.hpp"
+#include "comm/group_sum.hpp"
 #include "comm/lane_book.hpp"
-#include "comm/message_frame.hpp"
+#include "comm/lane_check.hpp"
+#include "comm/nccl_cargo.hpp"
 #include "comm/nccl_progress.hpp"
+#include "comm/nccl_queue.hpp"
 #include "comm/nccl_version.hpp"
 #include "comm/ticket.hpp"
 #include "lamina/comm/nccl.hpp"
@@ -20,68 +22,31 @@ namespace lamina {
 
 namespace {
 
-constexpr bool non_blocking = true;
-
 int nccl_version_code() {
   int code = 0;
   ncclGetVersion(&code);
   return code;
 }
 
-// A message as NCCL carries it: a receive must know its counts, so all have the sizes of the lane.
-struct Cargo {
-  at::Tensor frame_on_host;
-  at::Tensor frame;
-  std::vector<at::Tensor> tensors;
+// Whoever asks after a transfer has it given to NCCL, if that has not happened yet.
+class AskingSend final : public SendHandle {
+ public:
+  AskingSend(std::unique_ptr<SendHandle> handle, std::function<void()> ask)
+      : handle_(std::move(handle)), ask_(std::move(ask)) {}
+  bool done() const override {
+    ask_();
+    return handle_->done();
+  }
+  void wait(Seconds limit) override {
+    ask_();
+    handle_->wait(limit);
+  }
+
+ private:
+  const std::unique_ptr<SendHandle> handle_;
+  const std::function<void()> ask_;
 };
 
-std::vector<NcclCall> calls(NcclCall::Way way, int peer, const Cargo& cargo) {
-  std::vector<NcclCall> all{{way, peer, cargo.frame}};
-  for (const at::Tensor& tensor : cargo.tensors)
-    if (tensor.numel() > 0) all.push_back({way, peer, tensor});
-  return all;
-}
-
-Cargo with_empty_frame(const LaneSpec& spec, const SideStream& stream) {
-  const auto num_bytes = static_cast<std::int64_t>(frame_bytes(spec.tensors.size(), spec.header_capacity));
-  return {.frame_on_host = stream.empty_on_host(num_bytes),
-          .frame = at::empty({num_bytes}, at::dtype(at::kByte).device(stream.device())),
-          .tensors = {}};
-}
-
-at::Tensor empty(const LaneTensor& spec, at::Device device) {
-  return at::empty(spec.sizes, at::dtype(spec.dtype).device(device), spec.format);
-}
-
-at::Tensor padded(const at::Tensor& tensor, const LaneTensor& spec) {
-  if (tensor.size(0) == spec.sizes[0]) return tensor;
-  at::Tensor whole = empty(spec, tensor.device());
-  whole.narrow(0, 0, tensor.size(0)).copy_(tensor);
-  return whole;
-}
-
-Cargo load(const Message& message, const LaneSpec& spec, const SideStream& stream) {
-  Cargo cargo = with_empty_frame(spec, stream);
-  const std::string frame = pack_frame(message);
-  std::memcpy(cargo.frame_on_host.mutable_data_ptr(), frame.data(), frame.size());
-  for (std::size_t i = 0; i < spec.tensors.size(); ++i)
-    cargo.tensors.push_back(padded(message.tensors[i], spec.tensors[i]));
-  return cargo;
-}
-
-Cargo room_for(const LaneSpec& spec, const SideStream& stream) {
-  Cargo cargo = with_empty_frame(spec, stream);
-  for (const LaneTensor& tensor : spec.tensors) cargo.tensors.push_back(empty(tensor, stream.device()));
-  return cargo;
-}
-
-Message unload(const Cargo& cargo) {
-  return unpack_frame({static_cast<const char*>(cargo.frame_on_host.const_data_ptr()),
-                       static_cast<std::size_t>(cargo.frame_on_host.numel())},
-                      cargo.tensors);
-}
-
-// Asking for a receive gives it to NCCL, if that has not happened yet.
 class AskingReceive final : public ReceiveHandle {
  public:
   AskingReceive(std::unique_ptr<ReceiveHandle> handle, std::function<void()> ask)
@@ -108,6 +73,11 @@ class NcclTransport final : public Transport {
         progress_(std::make_shared<NcclProgress>(bell_, options.device)),
         book_(bell_, host_->worker(), host_->num_workers(), options.device.type()) {}
 
+  ~NcclTransport() override {
+    progress_->post([this] { queue_.issue_sends(); });
+    progress_.reset();  // before what its jobs use
+  }
+
   int worker() const override { return host_->worker(); }
   int num_workers() const override { return host_->num_workers(); }
 
@@ -119,49 +89,61 @@ class NcclTransport final : public Transport {
       book_.require_same(other, texts[static_cast<std::size_t>(other)]);
     connect();
     for (std::size_t lane = 0; lane < lanes.size(); ++lane) meet_on(static_cast<int>(lane));
-    sends_ = std::any_of(lanes.begin(), lanes.end(), [&](const auto& lane) { return lane.from == worker(); });
+    receives_hold_nothing_back_ =
+        !options_.sums &&
+        std::none_of(lanes.begin(), lanes.end(), [this](const auto& lane) { return lane.from == worker(); });
   }
 
   std::unique_ptr<SendHandle> send(int lane, Message message) override {
     std::shared_ptr<Ticket> ticket = book_.begin_send(lane, message);
     const LaneSpec& spec = book_.spec(lane);
-    const Cargo cargo = load(message, spec, stream_);
-    progress_->post([this, transfer = NcclTransfer{
-                               .missing = [ticket] { return ticket->missing(); },
-                               .after = {stream_.record_current()},
-                               .before = [cargo] { cargo.frame.copy_(cargo.frame_on_host, non_blocking); },
-                               .calls = calls(NcclCall::Way::send, spec.to, cargo),
-                               .finished = [bell = bell_, ticket] { ticket->complete(bell->lock()); }}] {
-      issue_with_posted(transfer);
-    });
-    return send_handle(std::move(ticket));
+    const auto cargo = NcclCargo::of(message, spec, stream_);
+    NcclTransfer transfer{.missing = [ticket] { return ticket->missing(); },
+                          .after = {stream_.record_current()},
+                          .before = [cargo] { cargo.upload(); },
+                          .calls = cargo.calls(NcclCall::Way::send, spec.to),
+                          .finished = [bell = bell_, ticket] { ticket->complete(bell->lock()); }};
+    progress_->post([this, ticket, transfer = std::move(transfer)] { queue_.send(ticket, transfer); });
+    return std::make_unique<AskingSend>(send_handle(ticket),
+                                        ask([this, ticket] { queue_.ask_for_send(ticket); }));
   }
 
   std::unique_ptr<ReceiveHandle> receive(int lane) override {
     std::shared_ptr<Ticket> ticket = book_.begin_receive(lane);
     const LaneSpec& spec = book_.spec(lane);
-    const Cargo cargo = room_for(spec, stream_);
-    progress_->post(
-        [this, lane,
-         transfer = NcclTransfer{
-             .missing = [ticket] { return ticket->missing(); },
-             .after = {stream_.record_current()},
-             .calls = calls(NcclCall::Way::receive, spec.from, cargo),
-             .behind = [cargo] { cargo.frame_on_host.copy_(cargo.frame, non_blocking); },
-             .finished = [bell = bell_, ticket, cargo] { ticket->complete(bell->lock(), unload(cargo)); }}] {
-          posted_.emplace(lane, transfer);
-          if (!sends_) issue_posted(lane);
-        });
-    // A handle may outlive the transport.
-    return std::make_unique<AskingReceive>(receive_handle(std::move(ticket)),
-                                           [this, lane, weak = std::weak_ptr(progress_)] {
-                                             if (const auto progress = weak.lock())
-                                               progress->post([this, lane] { issue_posted(lane); });
-                                           });
+    const auto cargo = NcclCargo::empty(spec, stream_);
+    NcclTransfer transfer{
+        .missing = [ticket] { return ticket->missing(); },
+        .after = {stream_.record_current()},
+        .calls = cargo.calls(NcclCall::Way::receive, spec.from),
+        .behind = [cargo] { cargo.download(); },
+        .finished = [bell = bell_, ticket, cargo] { ticket->complete(bell->lock(), cargo.message()); }};
+    progress_->post([this, ticket, transfer = std::move(transfer)] {
+      queue_.receive(ticket, transfer);
+      if (receives_hold_nothing_back_) queue_.ask_for_receive(ticket);
+    });
+    return std::make_unique<AskingReceive>(receive_handle(ticket),
+                                           ask([this, ticket] { queue_.ask_for_receive(ticket); }));
+  }
+
+  std::unique_ptr<SumHandle> sum(const std::vector<int>& group,
+                                 const std::vector<at::Tensor>& values) override {
+    check_sum(worker(), num_workers(), group, values);
+    if (!options_.sums) refuse(fmt::format("worker {} sums up, but its options said no sums", worker()));
+    bell_->require_running(bell_->lock());
+    const auto own = static_cast<int>(std::find(group.begin(), group.end(), worker()) - group.begin());
+    const auto chunks = std::make_shared<ChunkedSum>(values, own, static_cast<int>(group.size()));
+    const auto ticket = std::make_shared<SumTicket>(bell_, worker(), group, num_sums_[group]++);
+    progress_->post([this, group, chunks, ticket, now = stream_.record_current()] {
+      queue_.issue_sends();
+      issue_sum(group, chunks, ticket, now);
+    });
+    return sum_handle(ticket);
   }
 
   std::vector<std::string> all_gather(const std::string& text, Seconds limit) override {
     bell_->require_running(bell_->lock());
+    progress_->post([this] { queue_.issue_sends(); });
     return host_->all_gather(text, limit);
   }
 
@@ -222,28 +204,43 @@ class NcclTransport final : public Transport {
             });
   }
 
-  // On the progress thread, as everything that sees posted_.
-  void issue_posted(int lane) {
-    const auto posted = posted_.find(lane);
-    if (posted == posted_.end()) return;
-    NcclTransfer transfer = std::move(posted->second);
-    posted_.erase(posted);
-    progress_->issue({std::move(transfer)});
+  // A handle may outlive the transport.
+  std::function<void()> ask(NcclProgress::Job job) const {
+    return [job = std::move(job), weak = std::weak_ptr(progress_)] {
+      if (const auto progress = weak.lock()) progress->post(job);
+    };
   }
 
-  void issue_with_posted(NcclTransfer transfer) {
-    NcclGroup group{std::move(transfer)};
-    for (auto& [lane, posted] : std::exchange(posted_, {})) group.push_back(std::move(posted));
-    progress_->issue(std::move(group));
+  // On the progress thread: both exchanges, with the addition between them, are in the stream at once.
+  void issue_sum(const std::vector<int>& group, const std::shared_ptr<ChunkedSum>& sum,
+                 const std::shared_ptr<SumTicket>& ticket, const StreamEventPtr& values_are_there) {
+    NcclTransfer chunks{.missing = [ticket] { return ticket->missing(); },
+                        .after = {values_are_there},
+                        .behind = [sum] { sum->add_chunk(); }};
+    NcclTransfer totals{.missing = chunks.missing, .finished = [bell = bell_, sum, ticket] {
+                          std::vector<at::Tensor> sums = sum->sums();
+                          ticket->complete(bell->lock(), std::move(sums));
+                        }};
+    for (int member = 0; member < sum->size(); ++member) {
+      if (member == sum->own()) continue;
+      const int peer = group[static_cast<std::size_t>(member)];
+      chunks.calls.push_back({NcclCall::Way::send, peer, sum->chunk(member)});
+      chunks.calls.push_back({NcclCall::Way::receive, peer, sum->from(member)});
+      totals.calls.push_back({NcclCall::Way::send, peer, sum->total(sum->own())});
+      totals.calls.push_back({NcclCall::Way::receive, peer, sum->total(member)});
+    }
+    progress_->issue({std::move(chunks)});
+    progress_->issue({std::move(totals)});
   }
 
   const NcclOptions options_;
   const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
   const std::unique_ptr<Transport> host_;
-  std::map<int, NcclTransfer> posted_;  // by lane: receives that NCCL has not been given yet
-  bool sends_ = false;                  // on any lane
-  const std::shared_ptr<NcclProgress> progress_;
+  bool receives_hold_nothing_back_ = true;
+  std::map<std::vector<int>, std::int64_t> num_sums_;  // begun, by group
+  std::shared_ptr<NcclProgress> progress_;
   SideStream& stream_ = progress_->stream();
+  NcclQueue queue_{*progress_};
   LaneBook book_;
 };
 

@@ -14,6 +14,8 @@ struct NcclOptions {
   at::Device device{at::kCUDA, 0};
   /// How long open() waits for the other workers.
   Seconds open_limit{600};
+  /// Whether sum() will be called. All workers say the same.
+  bool sums = false;
 };
 
 /// The transport between processes that have a GPU each: messages travel over NCCL, and what is agreed on the
@@ -23,11 +25,12 @@ struct NcclOptions {
 /// lane.
 ///          It is also one queue: a send that has not been taken holds back what this worker calls after it.
 ///          So lanes do hold each other up here.
-/// Flow     a receive that is posted ahead holds nothing back: it is given to NCCL together with the next
-/// send,
-///          alone once somebody waits for it or asks whether it is done, and at once by a worker that sends
-///          on no lane. A send is done when its message has been transferred, and so have the receives that
-///          went with it.
+/// Flow     a receive that is posted ahead holds nothing back: it is given to NCCL once somebody waits for it
+/// or
+///          asks whether it is done, and at once where it cannot hold anything back, at a worker that neither
+///          sends nor sums. Sends that are called while a receive is posted go with it in one group, or
+///          without it before the next sum or gather, or once somebody asks after them; other sends go at
+///          once. A send is done when its group has ended.
 /// Blocking send() and receive() do not wait for the device: the caller's current stream is waited for by a
 ///          stream. A tensor that was sent must not be written to until the send is done.
 /// Memory   every message is as large as its lane allows; a smaller batch is padded.

@@ -25,7 +25,8 @@ std::unique_ptr<Transport> make_transport(const std::string& name) {
   if (name == "mpi") return mpi;
   if (name != "nccl") throw lamina::Error(lamina::ErrorKind::config, "expected mpi or nccl, found " + name);
   lanes_are_independent = false;
-  return lamina::make_nccl_transport(std::move(mpi), {.device = at::kCPU, .open_limit = lamina::Seconds(60)});
+  return lamina::make_nccl_transport(std::move(mpi),
+                                     {.device = at::kCPU, .open_limit = lamina::Seconds(60), .sums = true});
 }
 
 class MpiContract : public testing::TestWithParam<lamina::contract::Case> {};

@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <optional>
 #include <thread>
 
@@ -64,6 +65,55 @@ TEST(NcclTransport, AWorkerThatSendsNothingReceivesAhead) {
     t.all_gather("nobody has asked for it", patience);
     EXPECT_EQ(value_of(ahead->wait(patience)), 1);
   });
+}
+
+// Workers 0 and 1 add up in every step, as replicas do, and worker 1 receives ahead what worker 2 sends only
+// after that sum: in the queue it must come behind.
+TEST(NcclTransport, AReceivePostedAheadHoldsNoSumBack) {
+  const std::vector<LaneSpec> lanes{{.from = 2, .to = 1, .tensors = {}}};
+  run_nccl_workers(
+      3, lanes,
+      [](Transport& t) {
+        if (t.worker() == 2) {
+          t.all_gather("they have added up", patience);
+          t.send(0, {})->wait(patience);
+          return;
+        }
+        const auto ahead = t.worker() == 1 ? t.receive(0) : nullptr;
+        const auto sums = t.sum({0, 1}, {at::ones({3})})->wait(patience);
+        EXPECT_TRUE(sums.at(0).equal(at::full({3}, 2.0f)));
+        t.all_gather("", patience);
+        if (ahead) ahead->wait(patience);
+      },
+      /*sums=*/true);
+}
+
+// A worker with two lanes out and one in: what it sends on the second is not held back by the receive that
+// goes with the first, even if nothing comes on that before all has been taken.
+TEST(NcclTransport, SendsGoTogetherWithTheReceiveThatIsAskedFor) {
+  const std::vector<LaneSpec> lanes{{.from = 0, .to = 1, .tensors = {}},
+                                    {.from = 1, .to = 2, .tensors = {}},
+                                    {.from = 1, .to = 3, .tensors = {}}};
+  std::atomic<int> num_taken = 0;
+  run_nccl_workers(4, lanes, [&](Transport& t) {
+    if (t.worker() == 0) {
+      while (num_taken < 2) std::this_thread::yield();
+      t.send(0, {})->wait(patience);
+    } else if (t.worker() == 1) {
+      const auto ahead = t.receive(0);
+      t.send(1, {});
+      t.send(2, {});
+      ahead->wait(patience);
+    } else {
+      t.receive(t.worker() - 1)->wait(patience);
+      ++num_taken;
+    }
+  });
+}
+
+TEST(NcclTransport, SumsMustHaveBeenAnnounced) {
+  run_nccl_workers(
+      1, {}, [](Transport& t) { expect_error(ErrorKind::contract, [&] { t.sum({0}, {at::ones({3})}); }); });
 }
 
 TEST(NcclTransport, AskingWhetherAReceiveIsDoneIssuesIt) {

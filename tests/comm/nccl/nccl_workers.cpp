@@ -7,10 +7,11 @@
 namespace lamina {
 
 void run_nccl_workers(int num_workers, const std::vector<LaneSpec>& lanes,
-                      const std::function<void(Transport&)>& body) {
+                      const std::function<void(Transport&)>& body, bool sums) {
   Transports workers;
   for (std::unique_ptr<Transport>& host : make_inprocess_transports(num_workers))
-    workers.push_back(make_nccl_transport(std::move(host), {.device = at::kCPU, .open_limit = Seconds(60)}));
+    workers.push_back(
+        make_nccl_transport(std::move(host), {.device = at::kCPU, .open_limit = Seconds(60), .sums = sums}));
   run_workers(workers, [&](Transport& worker) {
     worker.open(lanes);
     body(worker);

@@ -10,6 +10,6 @@ namespace lamina {
 /// Runs `body` as all workers, which are threads here, over NCCL's stand-in with these lanes open. A worker
 /// that throws fails the test and frees the others.
 void run_nccl_workers(int num_workers, const std::vector<LaneSpec>& lanes,
-                      const std::function<void(Transport&)>& body);
+                      const std::function<void(Transport&)>& body, bool sums = false);
 
 }  // namespace lamina
