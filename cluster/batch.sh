@@ -10,7 +10,7 @@ source cluster/parameters.sh
 warned=false stopping=false
 launch= # launch/run's process
 
-# What a signal does: the run stops at a checkpoint. It may come before there is a run, and again when there is none any more.
+# What a signal does: the run stops at a checkpoint. It may come before there is a run, and when there is none any more.
 stop() {
   stopping=true
   [[ -z $launch ]] || kill -TERM "$launch" 2>/dev/null || true

@@ -79,8 +79,11 @@ ALLOCATIONS = {
 def from_allocation():
     """The slots of the scheduler's job around us, or nothing."""
     for variable, read in ALLOCATIONS.items():
-        if os.environ.get(variable):
-            return read(os.environ[variable])
+        if text := os.environ.get(variable):
+            try:
+                return read(text)
+            except ValueError:
+                raise LaunchError(DEVICE, f"{variable}: expected hosts with their slots, found '{text}'") from None
     return None
 
 

@@ -44,7 +44,8 @@ def read(log_dir, launch, num_workers):
             lines = record_path(log_dir, rank).read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             continue
-        for fields in map(json.loads, lines):
+        for line in lines:
+            fields = json.loads(line) if line.endswith("}") else {"launch": None}  # else it is being written
             if fields.pop("launch") == launch:
                 records[rank] = Record(**fields)
     return records

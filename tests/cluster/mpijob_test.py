@@ -26,7 +26,8 @@ CONTAINER = {
 POD = {
     "containers": [CONTAINER], "volumes": [{"name": str, "persistentVolumeClaim": {"claimName": str, "readOnly": bool},
                                             "emptyDir": ANY, "hostPath": ANY}],
-    "terminationGracePeriodSeconds": int, "nodeSelector": {...: str}, "tolerations": ANY, "affinity": ANY, "hostNetwork": bool,
+    "terminationGracePeriodSeconds": int, "nodeSelector": {...: str}, "tolerations": ANY, "affinity": ANY,
+    "hostNetwork": bool,
 }
 REPLICAS = {
     "replicas": int, "restartPolicy": {"Always", "OnFailure", "Never", "ExitCode"},

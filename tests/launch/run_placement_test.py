@@ -1,6 +1,7 @@
 """Where launch/run puts the workers, and what it refuses before it starts any."""
 
 import os
+import re
 import shlex
 import unittest
 
@@ -100,6 +101,14 @@ class Placement(RunTest):
         self.refused(CONFIG, "pipeline.workers", "expected 2", "found 1",
                      arguments=["--workers", 2, self.config, "--set", "pipeline.workers=1"])
         self.refused(CONFIG, "nothing.yaml", arguments=["nothing.yaml"])
+
+    def test_an_allocation_that_makes_no_sense_is_refused(self):
+        self.refused(DEVICE, "LSB_MCPU_HOSTS", "n1 two", arguments=[self.config], LSB_MCPU_HOSTS="n1 two")
+
+    def test_knows_every_option_of_lamina_train(self):
+        options = set(re.findall(r"--[a-z-]+", self.lamina("train", "--help").stdout.partition("Options:")[2]))
+        self.assertIn("--resume", options)
+        self.assertLessEqual(options, set(re.findall(r"--[a-z-]+", self.finished("--help")[1])))
 
     def test_srun_of_several_is_refused_by_one_of_them(self):
         step = {"SLURM_STEP_NUM_TASKS": "2"}

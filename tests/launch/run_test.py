@@ -26,7 +26,11 @@ class Run(RunTest):
 
     def other_program(self, script):
         """In the place of lamina, for the ranks alone; it may go on as "$@"."""
-        path = self.write("program", f"""#!/bin/bash\n[[ $1 == show ]] && exec {BINARY} "$@"\nset -- {BINARY} "$@"\n{script}\n""")
+        path = self.write("program", f"""#!/bin/bash
+[[ $1 == show ]] && exec {BINARY} "$@"
+set -- {BINARY} "$@"
+{script}
+""")
         path.chmod(0o755)
         return path
 
