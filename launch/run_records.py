@@ -1,0 +1,80 @@
+"""What each worker of a run leaves behind, and what launch/run concludes from it.
+
+In the log directory rank R has `rank-R.log`, its lines, and `rank-R.jsonl`, a line when it begins and a line when it
+ends, marked with the launch: both files only ever grow, over restarts too.
+"""
+
+import json
+import re
+import signal
+from pathlib import Path
+from typing import NamedTuple
+
+UNEXPECTED, PEER_LOST, DEVICE = 1, 7, 9
+KINDS = {1: "unexpected", 2: "config", 3: "data", 4: "checkpoint", 5: "storage", 6: "contract", 7: "peer_lost",
+         8: "timeout", 9: "device"}
+
+
+class Record(NamedTuple):
+    rank: int
+    pid: int
+    exit_code: int | None = None  # below 0: the signal that killed it; nothing: it has not ended
+    spoke_s: float = 0.0  # when it said its last error, else when it ended; since the epoch
+    error: str = ""  # its last one
+
+
+def log_path(log_dir, rank):
+    return Path(log_dir) / f"rank-{rank:03}.log"
+
+
+def record_path(log_dir, rank):
+    return Path(log_dir) / f"rank-{rank:03}.jsonl"
+
+
+def append(log_dir, launch, record):
+    with open(record_path(log_dir, record.rank), "a", encoding="utf-8") as file:
+        file.write(json.dumps({"launch": launch} | record._asdict()) + "\n")
+
+
+def read(log_dir, launch, num_workers):
+    """{rank: its newest record of this launch}"""
+    records = {}
+    for rank in range(num_workers):
+        try:
+            lines = record_path(log_dir, rank).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            continue
+        for line in lines:
+            fields = json.loads(line) if line.endswith("}") else {"launch": None}  # else it is being written
+            if fields.pop("launch") == launch:
+                records[rank] = Record(**fields)
+    return records
+
+
+def how_it_ended(record):
+    if record.exit_code < 0:
+        return f"(pid {record.pid}) was killed by {signal.Signals(-record.exit_code).name}"
+    kind = KINDS.get(record.exit_code, "not one of Lamina's")
+    error = re.sub(rf"^(worker {record.rank}: )+", "", record.error) or "without an error of its own"
+    return f"ended with code {record.exit_code} ({kind}): {error}"
+
+
+def verdict(records, hosts, mpirun_said):
+    """(exit code, one line) of a run whose mpirun has ended; `hosts` by rank, `mpirun_said` its last line.
+
+    Who failed for a reason of its own goes before those that only lost a peer, and among equals the first. mpirun
+    ends the others when one has failed, so that some leave no word.
+    """
+    silent = [rank for rank in range(len(hosts)) if rank not in records or records[rank].exit_code is None]
+    failed = [record for record in records.values() if record.exit_code]
+    if not silent and not failed:
+        return 0, ""
+    if not records:
+        return DEVICE, f"mpirun started no worker: {mpirun_said}"
+    first = min(failed, key=lambda record: (record.exit_code == PEER_LOST, record.spoke_s), default=None)
+    if first and (first.exit_code != PEER_LOST or not silent):
+        return (PEER_LOST if first.exit_code < 0 else first.exit_code,
+                f"worker {first.rank} on {hosts[first.rank]} {how_it_ended(first)}")
+    lost = ", ".join(f"{rank} on {hosts[rank]}" for rank in silent)
+    heard = f"worker {first.rank}: {first.error}" if first else f"mpirun: {mpirun_said}"
+    return PEER_LOST, f"no word from the end of worker {lost}; {heard}"

@@ -1,0 +1,90 @@
+"""cluster/slurm/train.sbatch in a real Slurm of two nodes: warned, requeued and resumed; failed; cancelled."""
+
+import json
+import os
+import signal
+import unittest
+from pathlib import Path
+
+from lamina_process import LaminaTest, main
+from private_slurm import PrivateSlurm, missing_programs
+
+PROJECT = Path(__file__).resolve().parents[2]
+ENDLESS = 10**9
+
+
+@unittest.skipIf(missing_programs(), f"not installed: {', '.join(missing_programs())}; launch/setup --tools installs them")
+class Slurm(LaminaTest):
+    def setUp(self):
+        super().setUp()
+        self.config = self.write("run.yaml", self.config.read_text().replace("workers: 1", "workers: 2"))
+        self.limit = self.limit_steps(ENDLESS)
+        (self.folder / "slurm").mkdir()
+        self.slurm = PrivateSlurm(self.folder / "slurm")
+        self.addCleanup(self.slurm.stop)
+        self.slurm.start()
+
+    def limit_steps(self, num_steps):
+        return self.write("limit.yaml", f"train: {{epochs: 100000, max_steps: {num_steps}}}\n")
+
+    def submit(self, *options, out="run"):
+        """The number of a new job. One CPU a task: the nodes have no more."""
+        variables = {"LAMINA_CONFIGS": f"{self.config} {self.limit}", "LAMINA_OUT": str(self.folder / out)}
+        return self.slurm.command("sbatch", "--parsable", "--cpus-per-task=1", f"--output={self.folder}/job.log", *options,
+                                  PROJECT / "cluster/slurm/train.sbatch", variables=variables, cwd=PROJECT)
+
+    def log(self):
+        path = self.folder / "job.log"
+        return path.read_text() if path.exists() else ""
+
+    def wait_for(self, job, state, limit_s, **more):
+        expected = {"JobState": state, **more}
+        self.slurm.wait_until(lambda: expected.items() <= self.slurm.job(job).items(), limit_s)
+
+    def wait_until_it_trains(self):
+        self.slurm.wait_until(lambda: " step " in self.log(), 60)
+
+    def test_warned_before_its_limit_it_goes_back_to_the_queue_and_ends_as_if_never_stopped(self):
+        job = self.submit("--time=1", "--signal=B:USR1@45")
+        self.wait_until_it_trains()
+        self.assertIn("   0 n1 0\n   1 n2 0\n", self.log())
+        # Holds the job in the queue until the last step is known: how many the first launch makes depends on the machine.
+        self.slurm.command("scontrol", "update", "NodeName=n2", "State=DRAIN", "Reason=test")
+        self.wait_for(job, "PENDING", 90, Restarts="1")
+        stopped = self.summary("run")
+        self.assertFalse(stopped["complete"])
+        self.assertEqual([path.name for path in self.checkpoints("run")], [f"step-{stopped['step']:08}"])
+        self.limit_steps(stopped["step"] + 20)
+        self.slurm.command("scontrol", "update", "NodeName=n2", "State=RESUME")
+        self.wait_for(job, "COMPLETED", 90, Restarts="1", ExitCode="0:0")
+        self.assertIn("the time is nearly up", self.log())
+        self.assertEqual(self.log().count("rank host slot"), 2)
+        self.assertTrue(self.summary("run")["complete"])
+        straight = self.lamina("train", self.config, self.limit, "--out", "straight")
+        self.assertEqual(straight.returncode, 0, straight.stderr)
+        self.assertEqual(self.summary("run")["params_sha256"], self.summary("straight")["params_sha256"])
+
+    def test_a_wrong_configuration_fails_the_job_with_its_code_and_once(self):
+        self.write("limit.yaml", "train: {epoch: 1}\n")
+        self.wait_for(self.submit(), "FAILED", 60, Restarts="0", ExitCode="2:0")
+        self.assertIn("train.epoch", self.log())
+
+    def test_a_termination_sent_to_the_script_stops_it_at_a_checkpoint_for_good(self):
+        job = self.submit()
+        self.wait_until_it_trains()
+        self.slurm.command("scancel", "--batch", "--signal=TERM", job)
+        self.wait_for(job, "COMPLETED", 60, Restarts="0", ExitCode="0:0")
+        self.assertFalse(self.summary("run")["complete"])
+        self.assertEqual(len(self.checkpoints("run")), 1)
+
+    def test_a_killed_worker_fails_the_job_as_a_lost_peer(self):
+        job = self.submit()
+        self.wait_until_it_trains()
+        began = json.loads((self.folder / "run.logs/rank-001.jsonl").read_text())
+        os.kill(began["pid"], signal.SIGKILL)
+        self.wait_for(job, "FAILED", 60, Restarts="0", ExitCode="7:0")
+        self.assertIn(f"worker 1 on n2 (pid {began['pid']}) was killed by SIGKILL", self.log())
+
+
+if __name__ == "__main__":
+    main()

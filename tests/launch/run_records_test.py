@@ -1,0 +1,82 @@
+"""What launch/run concludes from the workers' records."""
+
+import signal
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "launch"))
+from run_records import Record, append, read, record_path, verdict  # noqa: E402
+
+HOSTS = ["a", "b", "b"]
+OK, DATA, PEER_LOST, DEVICE = 0, 3, 7, 9
+
+
+def ended(rank, exit_code, spoke_s=0.0, error=""):
+    return Record(rank, 100 + rank, exit_code, spoke_s, error)
+
+
+class Verdict(unittest.TestCase):
+    def judge(self, *records):
+        return verdict({record.rank: record for record in records}, HOSTS, "mpirun's word")
+
+    def test_all_ended_well(self):
+        self.assertEqual(self.judge(*(ended(rank, OK) for rank in range(3))), (OK, ""))
+
+    def test_a_failure_of_its_own_goes_before_an_earlier_echo(self):
+        code, line = self.judge(ended(0, PEER_LOST, 1, "worker 0: lost"), ended(2, DATA, 2, "worker 2: worker 2: bad file"),
+                                Record(1, 101))
+        self.assertEqual(code, DATA)
+        self.assertEqual(line, "worker 2 on b ended with code 3 (data): bad file")
+
+    def test_of_several_failures_the_first_counts(self):
+        self.assertEqual(self.judge(ended(0, 5, 2, "late"), ended(1, DATA, 1, "early"), ended(2, 5, 3))[0], DATA)
+
+    def test_a_killed_worker_is_a_lost_peer(self):
+        code, line = self.judge(ended(1, -signal.SIGKILL, 1), ended(0, PEER_LOST, 0.5), Record(2, 102))
+        self.assertEqual(code, PEER_LOST)
+        self.assertEqual(line, "worker 1 on b (pid 101) was killed by SIGKILL")
+
+    def test_who_left_no_record_is_named_where_the_others_only_lost_a_peer(self):
+        code, line = self.judge(ended(0, PEER_LOST, 1, "worker 0: no word from worker 1"), Record(1, 101), ended(2, PEER_LOST, 2))
+        self.assertEqual(code, PEER_LOST)
+        self.assertIn("worker 1 on b;", line)
+        self.assertIn("no word from worker 1", line)
+
+    def test_a_host_that_never_started_its_workers(self):
+        code, line = self.judge(Record(0, 100))
+        self.assertEqual(code, PEER_LOST)
+        self.assertIn("worker 0 on a, 1 on b, 2 on b; mpirun: mpirun's word", line)
+
+    def test_without_any_record_mpirun_is_quoted(self):
+        self.assertEqual(self.judge(), (DEVICE, "mpirun started no worker: mpirun's word"))
+
+    def test_a_code_that_is_not_laminas_is_kept(self):
+        self.assertEqual(self.judge(ended(0, 42), ended(1, OK), ended(2, OK)),
+                         (42, "worker 0 on a ended with code 42 (not one of Lamina's): without an error of its own"))
+
+
+class Records(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def test_the_newest_of_this_launch_is_read(self):
+        append(self.folder, "earlier", ended(0, DATA))
+        append(self.folder, "now", Record(0, 5))
+        self.assertEqual(read(self.folder, "now", 2), {0: Record(0, 5)})
+        append(self.folder, "now", ended(0, OK))
+        self.assertEqual(read(self.folder, "now", 2), {0: ended(0, OK)})
+
+    def test_a_line_that_is_being_written_is_not_read_yet(self):
+        append(self.folder, "now", Record(0, 5))
+        with open(record_path(self.folder, 0), "a", encoding="utf-8") as file:
+            file.write('{"launch": "now", "ra')
+        self.assertEqual(read(self.folder, "now", 1), {0: Record(0, 5)})
+
+
+if __name__ == "__main__":
+    unittest.main()

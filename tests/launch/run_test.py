@@ -1,0 +1,151 @@
+"""Runs under launch/run: their logs, how they are stopped, and how they end when a worker fails."""
+
+import os
+import signal
+import unittest
+
+from lamina_process import BINARY, OK, STORAGE
+from run_process import LONG, RunTest
+
+PEER_LOST, DEVICE, INTERRUPTED = 7, 9, 130
+
+
+class Run(RunTest):
+    def setUp(self):
+        super().setUp()
+        self.config = self.write("run.yaml", self.config.read_text().replace("workers: 1", "workers: 2"))
+
+    def log(self, name, out="run"):
+        return (self.folder / f"{out}.logs" / name).read_text()
+
+    def verdict(self, console):
+        """The one line that launch/run itself says at the end."""
+        lines = [line for line in console.splitlines() if line.startswith("run: ")]
+        self.assertEqual(console.splitlines()[-1], lines[-1], console)
+        return lines[-1]
+
+    def other_program(self, script):
+        """In the place of lamina, for the ranks alone; it may go on as "$@"."""
+        path = self.write("program", f"""#!/bin/bash
+[[ $1 == show ]] && exec {BINARY} "$@"
+set -- {BINARY} "$@"
+{script}
+""")
+        path.chmod(0o755)
+        return path
+
+    def test_trains_and_keeps_a_log_a_rank_with_ranks_before_the_consoles_lines(self):
+        threads = self.train("threads")
+        code, console = self.ended(self.launch(self.config, "--out", "run"))
+        self.assertEqual(code, OK, console)
+        self.assertTrue(self.summary("run")["complete"])
+        self.assertEqual(self.summary("run")["params_sha256"], threads["params_sha256"])
+        from_the_last = [line.removeprefix("[1] ") for line in console.splitlines() if line.startswith("[1] ")]
+        self.assertTrue(any(" step " in line for line in from_the_last), console)
+        self.assertEqual(from_the_last, self.log("rank-001.log").splitlines()[1:])
+        self.assertNotIn(" step ", self.log("rank-000.log"))
+
+    def test_another_directory_for_the_logs_which_grow_over_restarts(self):
+        for resume in ([], ["--resume"]):
+            self.ended(self.launch(self.config, "--out", "run", "--set", "train.max_steps=3", "--log-dir", "logs", *resume))
+        self.assertEqual((self.folder / "logs/rank-000.log").read_text().count("launch "), 2)
+        self.assertFalse((self.folder / "run.logs").exists())
+
+    def test_the_printed_command_is_what_it_starts(self):
+        _, console = self.finished("--dry-run", self.config, "--out", "run")
+        code = self.in_shell(console.splitlines()[-1])
+        self.assertEqual(code, OK)
+        self.assertTrue(self.summary("run")["complete"])
+
+    def in_shell(self, command):
+        return os.waitstatus_to_exitcode(os.system(f"cd {self.folder} && {command} > /dev/null 2>&1"))
+
+    def test_sigterm_stops_with_a_checkpoint_and_resume_ends_as_if_never_stopped(self):
+        process, console = self.training("run")
+        process.terminate()
+        code, console = self.ended(process, console)
+        self.assertEqual(code, OK, console)
+        stopped = self.summary("run")
+        self.assertFalse(stopped["complete"])
+        end = f"train.max_steps={stopped['step'] + 10}"
+        code, console = self.ended(self.launch(self.config, "--out", "run", "--resume", *LONG, "--set", end))
+        self.assertEqual(code, OK, console)
+        straight = self.train("straight", "train.epochs=4000", end)
+        self.assertEqual(self.summary("run")["params_sha256"], straight["params_sha256"])
+
+    def test_every_stop_signal_leaves_a_checkpoint(self):
+        for sent in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            with self.subTest(sent):
+                out = f"run-{sent.name}"
+                process, console = self.training(out)
+                process.send_signal(sent)
+                code, console = self.ended(process, console)
+                self.assertEqual(code, OK, console)
+                self.assertIn(sent.name, console)
+                self.assertFalse(self.summary(out)["complete"])
+                self.assertEqual(len(self.checkpoints(out)), 1)
+
+    def test_a_signal_while_the_workers_start_is_not_lost(self):
+        process = self.launch(self.config, "--out", "run", *LONG)
+        while not self.processes("run_worker.py"):
+            self.assertIsNone(process.poll())
+        process.terminate()
+        code, console = self.ended(process)
+        self.assertEqual(code, OK, console)
+        self.assertFalse(self.summary("run")["complete"])
+
+    def test_a_second_interrupt_ends_it_and_leaves_no_process(self):
+        deaf = self.other_program("trap '' TERM USR2; echo ' step '; sleep 1000 & wait")
+        process, console = self.training("run", "--lamina", deaf)
+        process.send_signal(signal.SIGINT)
+        while "stopping" not in console:
+            console += process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        code, console = self.ended(process, console)
+        self.assertEqual(code, INTERRUPTED, console)
+
+    def test_a_killed_worker_ends_the_run_as_a_lost_peer_in_one_line(self):
+        process, console = self.training("run")
+        worker = int(self.log("rank-001.log").partition("pid ")[2].partition(",")[0])
+        os.kill(worker, signal.SIGKILL)
+        code, console = self.ended(process, console)
+        self.assertEqual(code, PEER_LOST, console)
+        for fragment in ("worker 1 on localhost", f"pid {worker}", "SIGKILL", "run.logs"):
+            self.assertIn(fragment, self.verdict(console))
+        self.assertEqual(sum(line.startswith("run: ") for line in console.splitlines()), 1, console)
+        self.assertNotIn("mpirun detected", console)
+
+    def test_the_code_is_that_of_the_worker_that_failed(self):
+        """Rank 1 may write files of 1 KiB only, so that its metrics fail; rank 0 merely loses its peer."""
+        program = self.other_program("""trap '' XFSZ; [[ $OMPI_COMM_WORLD_RANK == 0 ]] || ulimit -f 1; exec "$@" """)
+        code, console = self.ended(self.launch(self.config, "--out", "run", "--lamina", program, *LONG))
+        self.assertEqual(code, STORAGE, console)
+        self.assertIn("worker 1 on localhost ended with code 5 (storage): metrics.jsonl", self.verdict(console))
+
+    def test_a_program_that_is_missing_where_the_worker_starts_is_named(self):
+        program = self.write("program", f"""#!/bin/bash\nrm "$0"; exec {BINARY} "$@"\n""")
+        program.chmod(0o755)
+        code, console = self.ended(self.launch(self.config, "--out", "run", "--workers", 2, "--lamina", program))
+        self.assertEqual(code, DEVICE, console)
+        self.assertIn(f"{program}: No such file", self.verdict(console))
+
+    def test_when_mpirun_starts_nobody_its_own_words_are_told(self):
+        code, console = self.ended(self.launch(self.config, "--out", "run", "--mpirun", "--no-such-option"))
+        self.assertEqual(code, DEVICE, console)
+        self.assertIn("started no worker", self.verdict(console))
+        self.assertIn("no-such-option", self.log("mpirun.log"))
+
+    def test_no_process_outlives_a_killed_launch_or_a_killed_mpirun(self):
+        process, console = self.training("run")
+        process.kill()
+        self.ended(process, console)
+        process, console = self.training("again")
+        (mpirun,) = [pid for pid, command in self.processes().items() if command.startswith("mpirun")]
+        os.kill(mpirun, signal.SIGKILL)
+        code, console = self.ended(process, console)
+        self.assertEqual(code, PEER_LOST, console)
+        self.assertIn("worker 0 on localhost, 1 on localhost", self.verdict(console))
+
+
+if __name__ == "__main__":
+    unittest.main()
