@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "agreement.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/log.hpp"
 #include "lamina/core/process.hpp"
@@ -94,6 +95,7 @@ class WorkerRun {
 std::optional<RunSummary> WorkerRun::run() {
   at::set_num_threads(static_cast<int>(*plan_.config.pipeline.threads));
   const c10::DeviceGuard on_device(plan_.device);
+  if (plan_.over_mpi) require_agreement(plan_, transport_, limit_);
   transport_.open(plan_.lanes);
   start_ = agree_on_start();
   warn_of_affinity();

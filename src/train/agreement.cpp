@@ -1,0 +1,57 @@
+#include "agreement.hpp"
+
+#include <fmt/format.h>
+#include <torch/headeronly/version.h>
+
+#include <nlohmann/json.hpp>
+
+#include "lamina/comm/mpi.hpp"
+#include "lamina/comm/nccl.hpp"
+#include "lamina/core/digest.hpp"
+#include "lamina/core/error.hpp"
+#include "lamina/core/files.hpp"
+#include "lamina/core/process.hpp"
+
+namespace lamina {
+namespace {
+
+using Json = nlohmann::json;
+
+// Hosts of unlike size resolve it differently, and nothing that travels depends on it.
+constexpr const char* resolved_by_host = "pipeline.threads";
+
+Json words_of(const RunPlan& plan) {
+  Json words = {{"build", sha256_hex(read_file("/proc/self/exe")).substr(0, 16)},
+                {"LibTorch", TORCH_VERSION},
+                {"MPI", mpi_version()},
+                {"NCCL", nccl_version()}};
+  for (const EffectiveField& field : list_fields(plan.config))
+    if (field.key != resolved_by_host) words[field.key] = field.value;
+  return words;
+}
+
+std::string difference(const Json& mine, const Json& theirs) {
+  for (const auto& [key, value] : mine.items())
+    if (theirs.value(key, Json()) != value)
+      return fmt::format("{}: expected {} as worker 0 has, found {}", key, value.get<std::string>(),
+                         theirs.value(key, Json("nothing")).get<std::string>());
+  return {};
+}
+
+}  // namespace
+
+void require_agreement(const RunPlan& plan, Transport& transport, Seconds limit) {
+  const Json own = {{"host", host_name()}, {"words", words_of(plan)}};
+  const std::vector<std::string> all = transport.all_gather(own.dump(), limit);
+  const Json first = Json::parse(all.front()).at("words");
+  for (std::size_t worker = 1; worker < all.size(); ++worker) {
+    const Json other = Json::parse(all[worker]);
+    const std::string found = difference(first, other.at("words"));
+    if (found.empty()) continue;
+    throw Error(transport.worker() == 0 ? ErrorKind::config : ErrorKind::peer_lost,
+                fmt::format("worker {} on {} was started otherwise: {}", worker,
+                            other.at("host").get<std::string>(), found));
+  }
+}
+
+}  // namespace lamina

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "lamina/train/run_plan.hpp"
+
+namespace lamina {
+
+/// Collective, before anything else: checks that all processes of a job were given the same configuration
+/// (but for what each host resolves by itself) and run the same build with the same libraries.
+/// @throws Error{config} at the first worker, naming who differs in what; Error{peer_lost} at the others.
+void require_agreement(const RunPlan& plan, Transport& transport, Seconds limit);
+
+}  // namespace lamina
