@@ -52,7 +52,7 @@ if(LibTorch_FOUND AND CUDA IN_LIST LibTorch_FIND_COMPONENTS)
   # Nothing calls them: they register themselves when they are loaded. The wheels of CUDA's own libraries lie
   # beside the one of LibTorch.
   target_link_libraries(LibTorch::LibTorch INTERFACE
-    -Wl,--no-as-needed ${LibTorch_CUDA_LIBRARY} ${LibTorch_C10_CUDA_LIBRARY} -Wl,--as-needed)
+    -Wl,--no-as-needed,${LibTorch_CUDA_LIBRARY},${LibTorch_C10_CUDA_LIBRARY},--as-needed)  # one word: CMake sorts
   file(GLOB _libtorch_cuda_libs ${_libtorch_root}/../nvidia/*/lib)
   foreach(_folder ${_libtorch_cuda_libs})
     target_link_options(LibTorch::LibTorch INTERFACE -Wl,-rpath,${_folder} -Wl,-rpath-link,${_folder})

@@ -1,5 +1,6 @@
 #include "lamina/comm/device.hpp"
 
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/format.h>
 
@@ -25,6 +26,13 @@ void require_device(at::Device device, int num_workers) {
         fmt::format("pipeline.device: expected a GPU for each of this host's {} workers, found {}: two ranks "
                     "cannot share one over NCCL; start fewer, or one process with transport inprocess",
                     num_workers, found));
+}
+
+double peak_device_mib(at::Device device) {
+  if (device.is_cpu()) return 0;
+  constexpr auto all = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  const auto stats = c10::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+  return static_cast<double>(stats.allocated_bytes[all].peak) / (1 << 20);
 }
 
 }  // namespace lamina

@@ -113,7 +113,9 @@ std::string to_table(const BenchReport& report) {
     text += fmt::format("  worker {:<2} {:8.2f} s:", worker.worker, worker.account.total_s);
     for (const auto& [name, seconds] : categories(worker.account))
       text += fmt::format("  {} {:.2f} %", name, 100 * seconds / worker.account.total_s);
-    text += fmt::format("  peak {:.0f} MiB\n", worker.peak_rss_mib);
+    text += fmt::format("  peak {:.0f} MiB", worker.peak_rss_mib);
+    if (worker.peak_device_mib > 0) text += fmt::format(", of the GPU {:.0f} MiB", worker.peak_device_mib);
+    text += '\n';
   }
   if (report.one_worker)
     text +=
@@ -136,7 +138,9 @@ std::string to_json_text(const BenchReport& report) {
     Json account;
     for (const auto& [name, seconds] : categories(worker.account))
       account[name] = seconds / worker.account.total_s;
-    json["workers"].push_back({{"share_of_time", account}, {"peak_rss_mib", worker.peak_rss_mib}});
+    json["workers"].push_back({{"share_of_time", account},
+                               {"peak_rss_mib", worker.peak_rss_mib},
+                               {"peak_device_mib", worker.peak_device_mib}});
     json["peak_rss_mib"].push_back(worker.peak_rss_mib);
   }
   if (report.one_worker)

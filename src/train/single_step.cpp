@@ -7,6 +7,7 @@
 #include <set>
 
 #include "checkpoint_format.hpp"
+#include "lamina/comm/device.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/data/open.hpp"
 #include "lamina/pipeline/snapshot_plane.hpp"
@@ -99,6 +100,7 @@ void check_names(const RunPlan& plan, const GivenTensors& weights) {
 }
 
 TensorList single_step(const RunPlan& plan, const StepRequest& request) {
+  require_device(plan.device, plan.devices_needed);
   check_batch(plan, request);
   if (request.weights) check_names(plan, *request.weights);
   std::vector<Stage> stages = every_stage(plan, request);
@@ -117,9 +119,9 @@ TensorList single_step(const RunPlan& plan, const StepRequest& request) {
     packet = {.step = step,
               .lr = plan.config.train.lr,
               .batch = request.x_BCHW.size(0),
-              .x_BCHW = request.x_BCHW.contiguous(plan.format()),
-              .y_B = request.y_B};
-    if (plan.needs_image()) packet.image_BCHW = unnormalised(request.x_BCHW, data_recipe(plan.config.data));
+              .x_BCHW = request.x_BCHW.contiguous(plan.format()).to(plan.device),
+              .y_B = request.y_B.to(plan.device)};
+    if (plan.needs_image()) packet.image_BCHW = unnormalised(packet.x_BCHW, data_recipe(plan.config.data));
     for (Stage& stage : stages) {
       plane.refresh(stage, step);
       packet = stage.process(std::move(packet));

@@ -9,21 +9,18 @@ namespace lamina {
 using Json = nlohmann::json;
 
 void to_json(Json& j, const Account& account) {
-  j = {{"compute_s", account.compute_s},
-       {"wait_input_s", account.wait_input_s},
-       {"wait_room_s", account.wait_room_s},
-       {"snapshot_s", account.snapshot_s},
-       {"checkpoint_s", account.checkpoint_s},
-       {"report_s", account.report_s},
-       {"idle_s", account.idle_s},
-       {"total_s", account.total_s},
-       {"unaccounted_s", account.total_s - account.accounted_s()}};
+  j = {{"compute_s", account.compute_s},     {"wait_input_s", account.wait_input_s},
+       {"wait_room_s", account.wait_room_s}, {"replicas_s", account.replicas_s},
+       {"snapshot_s", account.snapshot_s},   {"checkpoint_s", account.checkpoint_s},
+       {"report_s", account.report_s},       {"idle_s", account.idle_s},
+       {"total_s", account.total_s},         {"unaccounted_s", account.total_s - account.accounted_s()}};
 }
 
 void from_json(const Json& j, Account& account) {
   j.at("compute_s").get_to(account.compute_s);
   j.at("wait_input_s").get_to(account.wait_input_s);
   j.at("wait_room_s").get_to(account.wait_room_s);
+  j.at("replicas_s").get_to(account.replicas_s);
   j.at("snapshot_s").get_to(account.snapshot_s);
   j.at("checkpoint_s").get_to(account.checkpoint_s);
   j.at("report_s").get_to(account.report_s);
@@ -32,7 +29,7 @@ void from_json(const Json& j, Account& account) {
 }
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerReport, worker, host, pid, stages, account, alone_s, peak_rss_mib,
-                                   parameters_made)
+                                   peak_device_mib, parameters_made)
 
 void to_json(Json& j, const RunSummary& summary) {
   j = {{"complete", summary.complete},

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "agreement.hpp"
+#include "lamina/comm/device.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/log.hpp"
 #include "lamina/core/process.hpp"
@@ -257,6 +258,7 @@ std::vector<WorkerReport> WorkerRun::gather_reports(Worker& worker) {
                       .account = account,
                       .alone_s = alone_s_,
                       .peak_rss_mib = peak_resident_mib(),
+                      .peak_device_mib = peak_device_mib(plan_.device),
                       .parameters_made = num_parameters_made()};
   for (double& s : report.alone_s) s /= 2;
   for (const Stage& stage : worker.stages()) report.stages.push_back(stage.index());

@@ -43,6 +43,7 @@ struct WorkerReport {
   Account account;
   std::vector<double> alone_s;  ///< by stage: the mean of what RunOptions::measure_alone found
   double peak_rss_mib = 0;
+  double peak_device_mib = 0;        ///< of tensors on a GPU
   std::int64_t parameters_made = 0;  ///< numbers in the parameters that this process has allocated
 };
 
