@@ -5,10 +5,10 @@
 
 namespace lamina {
 
-std::unique_ptr<Transport> make_nccl_transport(std::unique_ptr<Transport>, NcclOptions) {
+std::unique_ptr<Transport> make_nccl_transport(std::unique_ptr<Transport>&&, NcclOptions) {
   throw Error(
       ErrorKind::device,
-      "transport nccl: this build of Lamina has no NCCL; configure it with -DLAMINA_NCCL=ON, or choose "
+      "transport nccl: this build of Lamina has no NCCL; configure it with -DLAMINA_CUDA=ON, or choose "
       "mpi or inprocess");
 }
 

@@ -67,10 +67,10 @@ class AskingReceive final : public ReceiveHandle {
 
 class NcclTransport final : public Transport {
  public:
-  NcclTransport(std::unique_ptr<Transport> host, NcclOptions options)
+  NcclTransport(std::unique_ptr<Transport>&& host, NcclOptions options)
       : options_(options),
-        host_(std::move(host)),
         progress_(std::make_shared<NcclProgress>(bell_, options.device)),
+        host_(std::move(host)),
         book_(bell_, host_->worker(), host_->num_workers(), options.device.type()) {}
 
   ~NcclTransport() override {
@@ -235,10 +235,10 @@ class NcclTransport final : public Transport {
 
   const NcclOptions options_;
   const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
-  const std::unique_ptr<Transport> host_;
   bool receives_hold_nothing_back_ = true;
   std::map<std::vector<int>, std::int64_t> num_sums_;  // begun, by group
   std::shared_ptr<NcclProgress> progress_;
+  const std::unique_ptr<Transport> host_;  // taken once there is a device
   SideStream& stream_ = progress_->stream();
   NcclQueue queue_{*progress_};
   LaneBook book_;
@@ -246,7 +246,7 @@ class NcclTransport final : public Transport {
 
 }  // namespace
 
-std::unique_ptr<Transport> make_nccl_transport(std::unique_ptr<Transport> host, NcclOptions options) {
+std::unique_ptr<Transport> make_nccl_transport(std::unique_ptr<Transport>&& host, NcclOptions options) {
   if (host->worker() == 0 && is_bad_nccl_version(nccl_version_code()))
     log_warning(fmt::format("NCCL {} is known to hang or to lose data; take another than 2.28.3 to 2.28.8",
                             nccl_version()));

@@ -3,6 +3,7 @@
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
@@ -92,6 +93,11 @@ std::optional<RunSummary> run_threads(const RunPlan& plan, const RunOptions& opt
   std::_Exit(error.exit_code());
 }
 
+bool has_replicas(const RunPlan& plan) {
+  return std::any_of(plan.groups.begin(), plan.groups.end(),
+                     [](const WorkerGroup& group) { return group.replicas > 1; });
+}
+
 std::optional<RunSummary> run_rank(const RunPlan& plan, const RunOptions& options) {
   std::unique_ptr<Transport> transport = make_mpi_transport();
   set_log_label(fmt::format("worker {}", transport->worker()));
@@ -99,8 +105,9 @@ std::optional<RunSummary> run_rank(const RunPlan& plan, const RunOptions& option
     require_device(plan.device, plan.devices_needed);
     if (plan.over_nccl)
       transport =
-          make_nccl_transport(std::move(transport),
-                              {.device = plan.device, .open_limit = Seconds(plan.config.pipeline.timeout_s)});
+          make_nccl_transport(std::move(transport), {.device = plan.device,
+                                                     .open_limit = Seconds(plan.config.pipeline.timeout_s),
+                                                     .sums = has_replicas(plan)});
     return run_worker(plan, options, *transport, std::make_shared<SnapshotBoard>(plan.snapshots.depth()));
   } catch (const std::exception& e) {
     end_job(*transport, named(e, transport->worker()));

@@ -38,8 +38,9 @@ struct NcclOptions {
 /// worker
 ///          that dies in silence is noticed by the limit of a wait alone.
 ///
-/// @throws Error{device} if Lamina was built without NCCL, or there is no such device.
-std::unique_ptr<Transport> make_nccl_transport(std::unique_ptr<Transport> host, NcclOptions options);
+/// @throws Error{device} if Lamina was built without NCCL, or there is no such device; then the caller still
+/// has `host`.
+std::unique_ptr<Transport> make_nccl_transport(std::unique_ptr<Transport>&& host, NcclOptions options);
 
 /// The version of the NCCL library, e.g. "2.30.7", or "none".
 std::string nccl_version();

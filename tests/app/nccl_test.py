@@ -1,0 +1,69 @@
+"""The program over NCCL, whose part a stand-in plays: the workers are MPI processes, and no bit changes."""
+
+import os
+import subprocess
+
+import lamina_process
+from lamina_process import LaminaTest, main
+
+CONFIG = """
+model: {backbone: resnet8}
+partition: {modules: 4}
+method: {framework: dgl, head: mlp_sr, mlaan: {window: 2}}
+pipeline: {stages: 4, threads: 1}
+data: {name: synthetic, train_limit: 103, test_limit: 41}
+train: {batch: 16, epochs: 2, eval_every_steps: 5, lr_schedule: step, warmup_epochs: 0}
+checkpoint: {every_steps: 4}
+"""
+
+PROGRAM = lamina_process.BINARY
+STANDIN = os.environ["LAMINA_OVER_NCCL_STANDIN"]
+DEVICE, TIMEOUT = 9, 8
+
+
+class OverNccl(LaminaTest):
+    def setUp(self):
+        super().setUp()
+        self.config = self.write("nccl.yaml", CONFIG)
+        lamina_process.BINARY = STANDIN
+
+    def expect_same_bits(self, *sets, workers):
+        threads = self.train("threads", "pipeline.transport=inprocess", *sets)
+        ranks = self.train("ranks", "pipeline.transport=nccl", *sets, ranks=workers)
+        self.assertEqual(threads["step"], 14)
+        for figure in ("params_sha256", "test_accuracy", "test_loss"):
+            self.assertEqual(ranks[figure], threads[figure])
+
+    def test_a_chain_trains_the_same_bits(self):
+        self.expect_same_bits("pipeline.workers=4", workers=4)
+
+    def test_a_chain_at_lag_zero(self):
+        self.expect_same_bits("pipeline.workers=4", "snapshots.lag=0", workers=4)
+
+    def test_replicas_train_the_same_bits(self):
+        self.expect_same_bits("pipeline.stages=2", "pipeline.replicas=2", "pipeline.workers=4", workers=4)
+
+    def test_replicas_at_lag_zero(self):
+        self.expect_same_bits("pipeline.stages=3", "pipeline.replicas=[1,2,2]", "pipeline.workers=5",
+                              "snapshots.lag=0", workers=5)
+
+    def test_a_stall_ends_by_the_limit(self):
+        process = subprocess.run(
+            ["mpirun", "--oversubscribe", "-n", "2", STANDIN, "train", self.config, "--out", self.folder / "stalled",
+             "--set", "pipeline.transport=nccl", "--set", "pipeline.stages=2", "--set", "pipeline.timeout_s=3"],
+            capture_output=True, text=True, timeout=60,
+            env=os.environ | lamina_process.MPI_ENVIRONMENT | {"NCCL_STANDIN_FAULT": "stall 0 4"})
+        self.assertEqual(process.returncode, TIMEOUT, process.stdout + process.stderr)
+        self.assertRegex(process.stderr, r"worker \d waited 3 s, but worker \d has not (sent|taken) message \d+ of lane 0")
+
+    def test_a_build_without_nccl_says_so(self):
+        lamina_process.BINARY = PROGRAM
+        if "NCCL none" not in self.lamina("--version").stdout:
+            self.skipTest("this build has NCCL")
+        process = self.lamina("train", self.config, "--out", self.folder / "none", "--set", "pipeline.transport=nccl",
+                              "--set", "pipeline.stages=1")
+        self.assert_refused(process, DEVICE, "this build of Lamina has no NCCL")
+
+
+if __name__ == "__main__":
+    main()
