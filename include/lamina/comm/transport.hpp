@@ -90,7 +90,8 @@ class Transport {
   virtual int worker() const = 0;
   virtual int num_workers() const = 0;
 
-  /// Opens the lanes, numbered from 0 in this order. Collective, once, before any other call.
+  /// Opens the lanes, numbered from 0 in this order. Collective, once, before any other call
+  /// but all_gather().
   virtual void open(const std::vector<LaneSpec>& lanes) = 0;
 
   /// @throws Error{contract} if this worker is not the lane's `from` end, the message does not fit the lane's
