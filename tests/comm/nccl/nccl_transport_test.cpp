@@ -6,6 +6,7 @@
 #include <optional>
 #include <thread>
 
+#include "comm/contract_traffic.hpp"
 #include "comm/expect_error.hpp"
 #include "comm/nccl/nccl_workers.hpp"
 #include "comm/nccl_version.hpp"
@@ -227,12 +228,14 @@ TEST_F(NcclFailure, AStallEndsAtTheLimitAndNamesThePeer) {
         const Error error = error_of([&] { sent->wait(moment); });
         EXPECT_EQ(error.kind(), ErrorKind::timeout);
         EXPECT_THAT(error.what(), HasSubstr("worker 1 has not taken message 0 of lane 0"));
+        contract::barrier(t);  // who leaves first would be lost to the other
       },
       [](Transport& t) {
         const auto posted = t.receive(0);
         const Error error = error_of([&] { posted->wait(moment); });
         EXPECT_EQ(error.kind(), ErrorKind::timeout);
         EXPECT_THAT(error.what(), HasSubstr("worker 0 has not sent message 0 of lane 0"));
+        contract::barrier(t);
       });
 }
 
