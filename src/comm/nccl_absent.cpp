@@ -5,11 +5,16 @@
 
 namespace lamina {
 
-std::unique_ptr<Transport> make_nccl_transport(std::unique_ptr<Transport>&&, NcclOptions) {
+void require_nccl() {
   throw Error(
       ErrorKind::device,
       "transport nccl: this build of Lamina has no NCCL; configure it with -DLAMINA_CUDA=ON, or choose "
       "mpi or inprocess");
+}
+
+std::unique_ptr<Transport> make_nccl_transport(std::unique_ptr<Transport>&&, NcclOptions) {
+  require_nccl();
+  return nullptr;
 }
 
 std::string nccl_version() {

@@ -246,6 +246,8 @@ class NcclTransport final : public Transport {
 
 }  // namespace
 
+void require_nccl() {}
+
 std::unique_ptr<Transport> make_nccl_transport(std::unique_ptr<Transport>&& host, NcclOptions options) {
   if (host->worker() == 0 && is_bad_nccl_version(nccl_version_code()))
     log_warning(fmt::format("NCCL {} is known to hang or to lose data; take another than 2.28.3 to 2.28.8",

@@ -56,7 +56,6 @@ std::vector<std::shared_ptr<SnapshotBoard>> make_boards(const RunPlan& plan, con
 }
 
 std::optional<RunSummary> run_threads(const RunPlan& plan, const RunOptions& options) {
-  require_device(plan.device, plan.devices_needed);
   std::vector<std::unique_ptr<Transport>> transports =
       make_inprocess_transports(plan.num_workers(), plan.device.type());
   const std::vector<std::shared_ptr<SnapshotBoard>> boards = make_boards(plan, options);
@@ -102,7 +101,6 @@ std::optional<RunSummary> run_rank(const RunPlan& plan, const RunOptions& option
   std::unique_ptr<Transport> transport = make_mpi_transport();
   set_log_label(fmt::format("worker {}", transport->worker()));
   try {
-    require_device(plan.device, plan.devices_needed);
     if (plan.over_nccl)
       transport =
           make_nccl_transport(std::move(transport), {.device = plan.device,
@@ -117,6 +115,9 @@ std::optional<RunSummary> run_rank(const RunPlan& plan, const RunOptions& option
 }  // namespace
 
 std::optional<RunSummary> run(const RunPlan& plan, const RunOptions& options) {
+  // Before MPI starts, which would have to be ended as well.
+  require_device(plan.device, plan.devices_needed);
+  if (plan.over_nccl) require_nccl();
   return plan.over_mpi ? run_rank(plan, options) : run_threads(plan, options);
 }
 

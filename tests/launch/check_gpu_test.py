@@ -11,7 +11,7 @@ DEVICE = 9
 
 
 def check_gpu(*arguments):
-    return subprocess.run([ROOT / "launch" / "check-gpu", *arguments], capture_output=True, text=True, timeout=280)
+    return subprocess.run([ROOT / "launch" / "check-gpu", *arguments], capture_output=True, text=True, timeout=500)
 
 
 class Rehearsal(unittest.TestCase):

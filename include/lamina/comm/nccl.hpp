@@ -42,6 +42,9 @@ struct NcclOptions {
 /// has `host`.
 std::unique_ptr<Transport> make_nccl_transport(std::unique_ptr<Transport>&& host, NcclOptions options);
 
+/// @throws Error{device} if Lamina was built without NCCL.
+void require_nccl();
+
 /// The version of the NCCL library, e.g. "2.30.7", or "none".
 std::string nccl_version();
 
