@@ -14,7 +14,7 @@ BINARY = os.environ["LAMINA_BINARY"]
 MPI_ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 # Exit codes, as the README lists them.
-OK, CONFIG, DATA, CHECKPOINT, STORAGE, DEVICE = 0, 2, 3, 4, 5, 9
+OK, CONFIG, DATA, CHECKPOINT, STORAGE, TIMEOUT, DEVICE = 0, 2, 3, 4, 5, 8, 9
 
 SMALL = """
 model: {backbone: resnet8}
@@ -23,6 +23,17 @@ method: {framework: dgl, head: mlp_sr}
 pipeline: {stages: 2, workers: 1, threads: 1}
 data: {name: synthetic, train_limit: 200, test_limit: 60}
 train: {batch: 16, epochs: 2, lr_schedule: step, warmup_epochs: 0.2}
+"""
+
+# Windows, evaluation and checkpoints on the way, and short batches: 14 steps.
+MLAAN = """
+model: {backbone: resnet8}
+partition: {modules: 4}
+method: {framework: dgl, head: mlp_sr, mlaan: {window: 2}}
+pipeline: {stages: 2, threads: 1}
+data: {name: synthetic, train_limit: 103, test_limit: 41}
+train: {batch: 16, epochs: 2, eval_every_steps: 5, lr_schedule: step, warmup_epochs: 0}
+checkpoint: {every_steps: 4}
 """
 
 

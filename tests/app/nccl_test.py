@@ -4,27 +4,16 @@ import os
 import subprocess
 
 import lamina_process
-from lamina_process import LaminaTest, main
-
-CONFIG = """
-model: {backbone: resnet8}
-partition: {modules: 4}
-method: {framework: dgl, head: mlp_sr, mlaan: {window: 2}}
-pipeline: {stages: 4, threads: 1}
-data: {name: synthetic, train_limit: 103, test_limit: 41}
-train: {batch: 16, epochs: 2, eval_every_steps: 5, lr_schedule: step, warmup_epochs: 0}
-checkpoint: {every_steps: 4}
-"""
+from lamina_process import DEVICE, MLAAN, TIMEOUT, LaminaTest, main
 
 PROGRAM = lamina_process.BINARY
 STANDIN = os.environ["LAMINA_OVER_NCCL_STANDIN"]
-DEVICE, TIMEOUT = 9, 8
 
 
 class OverNccl(LaminaTest):
     def setUp(self):
         super().setUp()
-        self.config = self.write("nccl.yaml", CONFIG)
+        self.config = self.write("nccl.yaml", MLAAN)
         lamina_process.BINARY = STANDIN
 
     def expect_same_bits(self, *sets, workers):
@@ -35,10 +24,10 @@ class OverNccl(LaminaTest):
             self.assertEqual(ranks[figure], threads[figure])
 
     def test_a_chain_trains_the_same_bits(self):
-        self.expect_same_bits("pipeline.workers=4", workers=4)
+        self.expect_same_bits("pipeline.stages=4", "pipeline.workers=4", workers=4)
 
     def test_a_chain_at_lag_zero(self):
-        self.expect_same_bits("pipeline.workers=4", "snapshots.lag=0", workers=4)
+        self.expect_same_bits("pipeline.stages=4", "pipeline.workers=4", "snapshots.lag=0", workers=4)
 
     def test_replicas_train_the_same_bits(self):
         self.expect_same_bits("pipeline.stages=2", "pipeline.replicas=2", "pipeline.workers=4", workers=4)

@@ -2,17 +2,7 @@
 
 import signal
 
-from lamina_process import CONFIG, OK, LaminaTest, main
-
-MLAAN = """
-model: {backbone: resnet8}
-partition: {modules: 4}
-method: {framework: dgl, head: mlp_sr, mlaan: {window: 2}}
-pipeline: {stages: 2, threads: 1}
-data: {name: synthetic, train_limit: 103, test_limit: 41}
-train: {batch: 16, epochs: 2, eval_every_steps: 5, lr_schedule: step, warmup_epochs: 0}
-checkpoint: {every_steps: 4}
-"""
+from lamina_process import CONFIG, MLAAN, OK, LaminaTest, main
 
 
 class Replicas(LaminaTest):
