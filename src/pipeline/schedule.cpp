@@ -12,7 +12,8 @@
 namespace lamina {
 namespace {
 
-constexpr std::array<const char*, 6> op_names = {"feed", "receive", "join", "compute", "send", "finish"};
+constexpr std::array op_names = {"feed",     "receive", "join", "compute", "forward",
+                                 "backward", "update",  "send", "finish"};
 
 std::string text(const Action& action) {
   return fmt::format("{} of stage {}", op_names[static_cast<int>(action.op)], action.stage);

@@ -1,6 +1,6 @@
 #include "lamina/pipeline/worker.hpp"
 
-#include <fmt/format.h>
+#include "lamina/core/error.hpp"
 
 namespace lamina {
 
@@ -45,6 +45,10 @@ void Worker::perform(const Action& action) {
       return join(action.lane);
     case Op::compute:
       return compute(action.stage);
+    case Op::forward:
+    case Op::backward:
+    case Op::update:
+      throw Error(ErrorKind::contract, "a worker runs streaming schedules only");
     case Op::send:
       return send(action.lane);
     case Op::finish:

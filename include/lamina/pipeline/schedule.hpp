@@ -7,20 +7,25 @@
 
 namespace lamina {
 
-/// What a worker does with a packet.
+/// What a worker does with a packet, or with a micro-batch of it.
 enum class Op {
-  feed,     ///< take the next packet from the source
-  receive,  ///< take the next packet of a lane
-  join,     ///< put the next packet of a lane behind the one in hand, a piece of the same batch
-  compute,  ///< run a stage
-  send,     ///< hand the packet, or the receiver's piece of it, to a lane
-  finish,   ///< hand the packet to the sink
+  feed,      ///< take the next packet from the source
+  receive,   ///< take the next packet of a lane; of a gradient lane, the gradient at the stage's output
+  join,      ///< put the next packet of a lane behind the one in hand, a piece of the same batch
+  compute,   ///< run a stage: a whole step of local learning, an evaluation, or a mark
+  forward,   ///< run a stage on a micro-batch and keep its graph
+  backward,  ///< pull a micro-batch's gradient back through a stage, and add up that of its parameters
+  update,    ///< the optimizer's step of a stage, with the gradients of all micro-batches
+  send,      ///< hand the packet, or the receiver's piece of it, to a lane; to a gradient lane, what backward left
+  finish,    ///< hand the packet to the sink
 };
 
 struct Action {
   Op op;
-  int stage;      ///< that computes, or whose input or output it is
-  int lane = -1;  ///< of receive, join and send
+  int stage;           ///< that computes, or whose input or output it is
+  int lane = -1;       ///< of receive, join and send
+  int micro = 0;       ///< which micro-batch of the step
+  int steps_back = 0;  ///< 1: of the step before this round's, whose end this round still has to do
   friend bool operator==(const Action&, const Action&) = default;
 };
 
@@ -32,6 +37,7 @@ struct ScheduleLane {
   Replica sender{};
   Replica receiver{};
   bool with_reports = true;  ///< of the lanes that a packet's pieces take, one takes its reports
+  bool gradient = false;     ///< carries gradients at `stage`'s output back to its owner, `to`
 };
 
 /// Workers that own the same stages: replicas, which split every batch by its samples.
@@ -58,6 +64,10 @@ struct Schedule {
   int num_stages = 0;
   std::vector<std::vector<Action>> rounds;  ///< by worker
   std::vector<ScheduleLane> lanes;
+  int micro_batches = 1;  ///< that a training packet is cut into
+  /// By worker, for packets that do not train, where they are not dealt with like those that do. Begins with
+  /// the same action as the worker's round.
+  std::vector<std::vector<Action>> passes{};
 };
 
 /// Local learning: every packet goes through the stages once and nothing comes back. The first group's
