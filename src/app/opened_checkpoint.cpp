@@ -27,6 +27,7 @@ OpenedCheckpoint open_checkpoint(const fs::path& directory, const std::vector<st
   Manifest manifest = read_manifest(path);
   ConfigText text = ConfigText::from_text(manifest.config, (path / "manifest.json").string());
   text.set("pipeline.workers=1");
+  text.set("pipeline.replicas=1");
   text.set("pipeline.threads=auto");
   text.set("pipeline.transport=auto");
   for (const std::string& assignment : sets) text.set(assignment);

@@ -39,7 +39,7 @@ void print_partition(const RunPlan& plan) {
              "blocks", "output", "parameters", "mult-adds", "of the heads", "heads");
   std::int64_t parameters = 0, multiply_adds = 0, of_heads = 0;
   for (const WorkerGroup& group : plan.groups)
-    for (int s = group.first_stage; s < group.end_stage; ++s)
+    for (const int s : group.stages())
       for (const ModuleSpec& m : plan.stages[s].modules) {
         fmt::print("{:>6} {:>5} {:>6}  {:<14} {:<10} {:>12} {:>14} {:>14}  {}\n", m.index, s, workers(group),
                    text(m.blocks.front().id) + ".." + text(m.blocks.back().id),
@@ -54,6 +54,7 @@ void print_partition(const RunPlan& plan) {
 }
 
 void print_schedule(const RunPlan& plan) {
+  if (plan.is_end_to_end()) return;
   fmt::print("\n# schedule: {}; s1:3 is stage 1 on packet 3, a stage a slot\n{}", plan.schedule.name,
              text(play(plan.schedule, shown_packets, static_cast<int>(plan.config.pipeline.buffers))));
 }

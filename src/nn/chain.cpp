@@ -51,6 +51,8 @@ struct LayerBuilder {
     const at::Tensor batches =
         enter(".num_batches_tracked", init.counter(named(".num_batches_tracked")), false);
     return [=](const at::Tensor& x, Mode mode) {
+      if (mode == Mode::replay)
+        return at::batch_norm(x, weight, bias, {}, {}, true, norm_momentum, norm_eps, true);
       const bool training = mode == Mode::train;
       if (training) batches.add_(1);
       return at::batch_norm(x, weight, bias, mean, variance, training, norm_momentum, norm_eps, true);

@@ -57,6 +57,7 @@ std::vector<BranchSpec> make_branches(const Plan& plan, const ModuleSpec& module
              .head = classifier_head(plan.backbone),
              .own_weight = plan.release() ? 0 : plan.mlaan.wx,
              .window_weight = plan.release() ? 1 : plan.mlaan.wy}};
+  if (plan.method.framework == "e2e") return {};  // what trains them comes from the last
   // The released code has no window that begins before the first module, and no other loss there.
   if (plan.release() && module.index < plan.mlaan.window - 1) return {};
   std::vector<BranchSpec> branches;

@@ -54,7 +54,8 @@ void InfoProConfig::visit(FieldVisitor& v) {
 void MethodConfig::visit(FieldVisitor& v) {
   std::vector<std::string> heads = head_names();
   heads.insert(heads.begin(), "auto");
-  v.field("framework", &framework, "how modules are trained; e2e: one module, ordinary training",
+  v.field("framework", &framework,
+          "how modules are trained; e2e: by the last one's loss alone, ordinary training",
           one_of(framework_names()));
   v.field("head", &head, "classification head of the auxiliary branches; auto: the framework's own",
           one_of(heads));

@@ -81,7 +81,7 @@ Module::Module(const ModuleSpec& spec, const Initializer& init)
 }
 
 Pass Module::forward(const at::Tensor& x_BCHW, Mode mode, bool to_input) const {
-  const at::AutoGradMode graph(mode == Mode::train);
+  const at::AutoGradMode graph(mode != Mode::eval);
   Pass pass{.input = x_BCHW.detach()};
   if (to_input) pass.input.requires_grad_(true);
   pass.output = pass.input;
@@ -91,6 +91,12 @@ Pass Module::forward(const at::Tensor& x_BCHW, Mode mode, bool to_input) const {
 
 std::vector<at::Tensor> Module::pull_to_parameters(const Pass& pass, const at::Tensor& grad_BCHW) const {
   return torch::autograd::grad({pass.output}, block_parameters_, {grad_BCHW});
+}
+
+std::vector<at::Tensor> Module::pull(const Pass& pass, const at::Tensor& grad_BCHW) const {
+  std::vector<at::Tensor> inputs = block_parameters_;
+  if (pass.input.requires_grad()) inputs.push_back(pass.input);
+  return torch::autograd::grad({pass.output}, inputs, {grad_BCHW});
 }
 
 const Branch& Module::classifier() const {

@@ -15,6 +15,12 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LossReport, branch, loss, correct)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModuleReport, losses)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(StageReport, compute_s, age_steps, snapshot_wait_s)
 
+namespace {
+
+constexpr std::size_t gradient_header_capacity = 64;
+
+}  // namespace
+
 LaneSpec packet_lane(int from, int to, const PacketShape& shape, int buffers) {
   const FeatureShape& features = shape.features;
   const FeatureShape& image = shape.image;
@@ -28,6 +34,13 @@ LaneSpec packet_lane(int from, int to, const PacketShape& shape, int buffers) {
   if (image.num_values() > 0)
     lane.tensors.push_back(
         {at::kByte, {shape.batch, image.channels, image.height, image.width}, shape.format});
+  return lane;
+}
+
+LaneSpec gradient_lane(int from, int to, const PacketShape& shape, int buffers) {
+  LaneSpec lane = packet_lane(from, to, shape, buffers);
+  lane.tensors.resize(1);
+  lane.header_capacity = gradient_header_capacity;
   return lane;
 }
 
@@ -91,6 +104,17 @@ Packet to_packet(Message message) {
       packet.image_BCHW = std::move(message.tensors[2]);
   }
   return packet;
+}
+
+Message to_gradient_message(const at::Tensor& grad_BCHW, int micro, const LaneSpec& lane) {
+  return {.header = std::to_string(micro), .tensors = {grad_BCHW.contiguous(lane.tensors.front().format)}};
+}
+
+at::Tensor to_gradient(Message message, int micro) {
+  if (message.header != std::to_string(micro))
+    throw Error(ErrorKind::contract, fmt::format("expected the gradient of micro-batch {}, found that of {}",
+                                                 micro, message.header));
+  return std::move(message.tensors.front());
 }
 
 }  // namespace lamina

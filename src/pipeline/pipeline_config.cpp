@@ -1,8 +1,12 @@
 #include "lamina/pipeline/pipeline_config.hpp"
 
+#include "lamina/pipeline/end_to_end_schedule.hpp"
+
 namespace lamina {
 
 void PipelineConfig::visit(FieldVisitor& v) {
+  std::vector<std::string> schedules = end_to_end_schedule_names();
+  schedules.insert(schedules.begin(), "streaming");
   v.field("stages", &stages,
           "number of stages, cut by multiply-adds; or the last module of every stage but the last");
   v.field("workers", &workers,
@@ -13,7 +17,12 @@ void PipelineConfig::visit(FieldVisitor& v) {
   v.field("threads", &threads, "intra-op threads of a worker; auto: processors / workers", at_least(1));
   v.field("transport", &transport, "how activations travel", one_of({"auto", "inprocess", "mpi", "nccl"}));
   v.field("device", &device, "where workers compute", one_of({"cpu", "cuda"}));
-  v.field("schedule", &schedule, "order of a worker's actions", one_of({"streaming"}));
+  v.field("schedule", &schedule,
+          "order of a worker's actions: streaming for local losses; the others train end to end",
+          one_of(schedules));
+  v.field("micro_batches", &micro_batches, "pieces of a batch that travel by themselves, end to end",
+          at_least(1));
+  v.field("recompute", &recompute, "end to end: keep a micro-batch's input alone and run its forward again");
   v.field("buffers", &buffers, "messages a lane holds", between(2, 64));
   v.field("memory_format", &memory_format, "of activations and filters",
           one_of({"channels_last", "contiguous"}));

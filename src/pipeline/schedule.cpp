@@ -134,6 +134,12 @@ std::vector<int> WorkerGroup::workers() const {
   return workers;
 }
 
+std::vector<int> WorkerGroup::stages() const {
+  std::vector<int> stages;
+  for (int stage = first_stage; stage < end_stage; stage += stage_stride) stages.push_back(stage);
+  return stages;
+}
+
 std::vector<WorkerGroup> make_groups(const std::vector<int>& first_stage,
                                      const std::vector<std::int64_t>& replicas) {
   std::vector<WorkerGroup> groups;

@@ -76,6 +76,22 @@ Packet piece_of(const Packet& packet, const Replica& from, const Replica& to, bo
   return piece;
 }
 
+Packet micro_batch(const Packet& packet, int index, int of) {
+  Packet micro = packet;
+  clear_reports(micro);
+  const Share share = share_of(packet.samples(), {index, of});
+  micro.x_BCHW = slice_of(packet.x_BCHW, share.first, share.end);
+  micro.y_B = slice_of(packet.y_B, share.first, share.end);
+  micro.image_BCHW = slice_of(packet.image_BCHW, share.first, share.end);
+  return micro;
+}
+
+void join_micro_batch(Packet& packet, Packet micro) {
+  for (std::size_t i = 0; i < packet.stages.size(); ++i)
+    micro.stages.at(i).compute_s += packet.stages[i].compute_s;
+  join(packet, std::move(micro));  // of times the larger, which is now the sum
+}
+
 void join(Packet& packet, Packet piece) {
   if (piece.kind != packet.kind || piece.step != packet.step || piece.batch != packet.batch ||
       piece.modules.size() != packet.modules.size() || piece.stages.size() != packet.stages.size())

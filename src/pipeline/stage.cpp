@@ -17,6 +17,15 @@ double share(const Packet& packet) {
   return static_cast<double>(packet.y_B.size(0)) / static_cast<double>(packet.batch);
 }
 
+// The same first values, in tensors of its own but for the running statistics, of which there is one set.
+Module older_version(const Module& module, const Initializer& init) {
+  Module older(module.spec(), init);
+  const std::vector<NamedTensor> theirs = module.tensors(), own = older.tensors();
+  for (std::size_t i = 0; i < own.size(); ++i)
+    if (!own[i].trained) own[i].tensor.set_(theirs[i].tensor);
+  return older;
+}
+
 }  // namespace
 
 Stage::Stage(const StageSpec& spec, const StageOptions& options, const Initializer& init)
@@ -26,7 +35,9 @@ Stage::Stage(const StageSpec& spec, const StageOptions& options, const Initializ
     Module module(module_spec, init);
     Sgd optimizer(options.sgd, module.parameters());
     parts_.push_back({std::move(module), std::move(optimizer)});
+    if (options.two_versions) parts_.back().older = older_version(parts_.back().module, init);
   }
+  gradients_.resize(parts_.size());
   for (const Part& part : parts_)
     for (const Module::Ema& ema : part.module.emas()) emas_.emplace(ema.block, &ema.copy);
   for (const BlockSpec& block : spec.foreign_emas) {
@@ -160,6 +171,14 @@ void Stage::apply(std::size_t index, const std::vector<at::Tensor>& grads, doubl
       if (entry.trained) gradient_observer_(entry.name, grads[i++]);
   }
   part.module.update_emas(options_.ema_momentum);
+  if (part.older) {
+    // No micro-batch is open any more that used the older ones: the newer go on in their place.
+    const at::NoGradGuard no_grad;
+    const std::vector<at::Tensor> parameters = part.older->parameters();
+    at::_foreach_copy_(parameters, part.module.parameters());
+    part.optimizer.follow(parameters);
+    std::swap(part.module, *part.older);
+  }
   part.optimizer.step(grads, lr);
 }
 

@@ -1,12 +1,15 @@
 #include "lamina/pipeline/worker.hpp"
 
-#include "lamina/core/error.hpp"
+#include <algorithm>
+#include <utility>
 
 namespace lamina {
 
 Worker::Worker(const Schedule& schedule, std::vector<Stage> stages, Transport& transport,
                std::vector<LaneSpec> lanes, SnapshotPlane& snapshots, WorkerHooks hooks, Seconds limit)
-    : round_(schedule.rounds.at(static_cast<std::size_t>(transport.worker()))),
+    : first_(schedule.rounds.at(static_cast<std::size_t>(transport.worker())).front()),
+      rounds_(worker_rounds(schedule, transport.worker())),
+      num_micro_batches_(schedule.micro_batches),
       routes_(schedule.lanes),
       stages_(std::move(stages)),
       transport_(transport),
@@ -14,6 +17,7 @@ Worker::Worker(const Schedule& schedule, std::vector<Stage> stages, Transport& t
       snapshots_(snapshots),
       hooks_(std::move(hooks)),
       limit_(limit),
+      expected_(lanes_.size(), 0),
       sent_(lanes_.size()),
       posted_(lanes_.size()) {}
 
@@ -21,12 +25,15 @@ Worker::~Worker() = default;
 
 void Worker::run() {
   const Stopwatch watch;
-  PacketKind done;
+  PacketKind kind;
   do {
-    for (const Action& action : round_) perform(action);
-    done = packet_.kind;
+    perform(first_);
+    kind = packet_.kind;
+    perform(actions_for(kind));
+    if (kind == PacketKind::train || kind == PacketKind::flush)
+      step_is_open_ = kind == PacketKind::train && rounds_.leaves_open();
     packet_ = {};  // its tensors make room before the next one comes
-  } while (done != PacketKind::stop);
+  } while (kind != PacketKind::stop);
   // The stop mark itself must have left before anybody says goodbye.
   const Stopwatch leaving;
   for (const auto& lane : sent_)
@@ -35,30 +42,59 @@ void Worker::run() {
   account_.total_s = watch.elapsed_s();
 }
 
+const std::vector<Action>& Worker::actions_for(PacketKind kind) const {
+  if (kind == PacketKind::flush) return rounds_.drain;
+  if (kind != PacketKind::train) return rounds_.pass;
+  return step_is_open_ ? rounds_.next : rounds_.first;
+}
+
+void Worker::perform(const std::vector<Action>& actions) {
+  for (std::size_t i = 0; i < actions.size(); ++i) {
+    perform(actions[i]);
+    // Over NCCL a send waits for the receive that is asked for next (src/README.md). Where computing comes
+    // first, it is not to wait so long.
+    const bool computes_next = i + 1 < actions.size() && actions[i + 1].op != Op::receive &&
+                               actions[i + 1].op != Op::join && actions[i + 1].op != Op::send;
+    if (actions[i].op == Op::send && computes_next) sent_[actions[i].lane].back()->done();
+  }
+}
+
 void Worker::perform(const Action& action) {
   switch (action.op) {
     case Op::feed:
       return feed();
     case Op::receive:
-      return receive(action.lane);
+      return routes_[action.lane].gradient ? receive_gradient(action) : receive(action.lane);
     case Op::join:
       return join(action.lane);
     case Op::compute:
       return compute(action.stage);
     case Op::forward:
+      return forward(action);
     case Op::backward:
+      return backward(action);
     case Op::update:
-      throw Error(ErrorKind::contract, "a worker runs streaming schedules only");
+      return update(action.stage);
     case Op::send:
-      return send(action.lane);
+      return send(action);
     case Op::finish:
       return finish();
   }
 }
 
+Stage& Worker::stage_at(int index) {
+  return *std::find_if(stages_.begin(), stages_.end(),
+                       [index](const Stage& stage) { return stage.index() == index; });
+}
+
 void Worker::feed() {
   const Stopwatch watch;
-  packet_ = hooks_.source();
+  packet_ = held_back_ ? std::move(*held_back_) : hooks_.source();
+  held_back_.reset();
+  if (step_is_open_ && packet_.kind != PacketKind::train) {
+    const Packet flush{.kind = PacketKind::flush, .step = packet_.step};
+    held_back_ = std::exchange(packet_, flush);
+  }
   account_.wait_input_s += watch.elapsed_s();
 }
 
@@ -85,7 +121,7 @@ Packet Worker::take(int lane) {
 
 void Worker::compute(int stage) {
   const Stopwatch watch;
-  Stage& mine = stages_.at(stage - stages_.front().index());
+  Stage& mine = stage_at(stage);
   if (packet_.is_mark()) {
     packet_.notes.push_back(hooks_.save(mine, packet_));
     account_.checkpoint_s += watch.elapsed_s();
@@ -112,8 +148,60 @@ void Worker::train(Stage& stage) {
   account_.snapshot_s += watch.lap_s();
 }
 
-void Worker::send(int lane) {
+void Worker::expect_gradient(int lane) {
+  ++expected_[lane];
+  if (!posted_[lane]) posted_[lane] = transport_.receive(lane);
+}
+
+void Worker::receive_gradient(const Action& action) {
+  const Stopwatch watch;
+  std::unique_ptr<ReceiveHandle>& posted = posted_[action.lane];
+  gradient_BCHW_ = to_gradient(posted->wait(limit_), action.micro);
+  posted = --expected_[action.lane] > 0 ? transport_.receive(action.lane) : nullptr;
+  account_.wait_input_s += watch.elapsed_s();
+}
+
+void Worker::forward(const Action& action) {
+  const Stopwatch watch;
+  Stage& stage = stage_at(action.stage);
+  if (action.stage == 0) {
+    if (action.micro == 0) batch_ = std::move(packet_);
+    packet_ = micro_batch(batch_, action.micro, num_micro_batches_);
+    if (action.micro + 1 == num_micro_batches_) batch_ = {};
+  }
+  packet_ = stage.forward(std::move(packet_), action.micro);
+  if (stage.is_last()) {
+    if (action.micro == 0)
+      left_ = std::move(packet_);
+    else
+      join_micro_batch(left_, std::move(packet_));
+    packet_ = {};
+    if (action.micro + 1 == num_micro_batches_) packet_ = std::move(left_);
+  }
+  account_.compute_s += watch.elapsed_s();
+  // A receive is posted for it now, so that it travels while this worker computes.
+  for (std::size_t lane = 0; lane < routes_.size(); ++lane)
+    if (routes_[lane].gradient && routes_[lane].stage == action.stage &&
+        routes_[lane].to == transport_.worker())
+      expect_gradient(static_cast<int>(lane));
+}
+
+void Worker::backward(const Action& action) {
+  const Stopwatch watch;
+  gradient_BCHW_ = stage_at(action.stage).backward(action.micro, std::move(gradient_BCHW_));
+  account_.compute_s += watch.elapsed_s();
+}
+
+void Worker::update(int stage) {
+  const Stopwatch watch;
+  const double replicas_s = stage_at(stage).update();
+  account_.replicas_s += replicas_s;
+  account_.compute_s += watch.elapsed_s() - replicas_s;
+}
+
+void Worker::send(const Action& action) {
   Stopwatch watch;
+  const int lane = action.lane;
   std::deque<std::unique_ptr<SendHandle>>& sent = sent_[lane];
   if (static_cast<int>(sent.size()) == lanes_[lane].buffers - 1) {
     sent.front()->wait(limit_);
@@ -121,8 +209,14 @@ void Worker::send(int lane) {
   }
   account_.wait_room_s += watch.lap_s();
   const ScheduleLane& route = routes_[lane];
-  Packet piece = piece_of(packet_, route.sender, route.receiver, route.with_reports);
-  sent.push_back(transport_.send(lane, to_message(std::move(piece), lanes_[lane], stages_.front().device())));
+  Message message;
+  if (route.gradient) {
+    message = to_gradient_message(std::exchange(gradient_BCHW_, {}), action.micro, lanes_[lane]);
+  } else {
+    Packet piece = piece_of(packet_, route.sender, route.receiver, route.with_reports);
+    message = to_message(std::move(piece), lanes_[lane], stages_.front().device());
+  }
+  sent.push_back(transport_.send(lane, std::move(message)));
 }
 
 void Worker::finish() {

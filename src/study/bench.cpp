@@ -40,12 +40,13 @@ std::optional<BenchResult> run_once(const RunPlan& plan, const BenchOptions& opt
   if (!summary) return std::nullopt;
   BenchResult result{.workers = plan.num_workers(),
                      .images_per_s = summary->images_per_s,
-                     .stage_seconds = {},
+                     .stage_seconds = std::vector<double>(plan.stages.size()),
                      .reports = std::move(summary->workers)};
   for (const WorkerReport& report : result.reports) {
     result.slowest_worker_s = std::max(result.slowest_worker_s, sum(report.alone_s));
-    if (plan.replica_of(report.worker).index == 0)
-      result.stage_seconds.insert(result.stage_seconds.end(), report.alone_s.begin(), report.alone_s.end());
+    if (plan.replica_of(report.worker).index > 0) continue;
+    for (std::size_t i = 0; i < report.stages.size(); ++i)
+      result.stage_seconds[report.stages[i]] = report.alone_s[i];
   }
   result.efficiency =
       result.images_per_s * result.slowest_worker_s / static_cast<double>(plan.config.train.batch);

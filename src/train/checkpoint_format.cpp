@@ -25,6 +25,9 @@ TensorList checkpoint_tensors(const Stage::Part& part) {
     if (entry.trained)
       list.emplace_back(momentum_prefix + entry.name, part.optimizer.momentum().at(trained++));
   }
+  if (part.older)
+    for (const NamedTensor& entry : part.older->tensors())
+      if (entry.trained) list.emplace_back(previous_prefix + entry.name, entry.tensor);
   return list;
 }
 

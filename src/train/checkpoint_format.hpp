@@ -21,8 +21,10 @@ std::filesystem::path complete_path(const std::filesystem::path& directory, std:
 std::filesystem::path partial_path(const std::filesystem::path& directory, std::int64_t step);
 
 inline const std::string momentum_prefix = "sgd.momentum.";
+inline const std::string previous_prefix = "previous.";
 
-/// Parameters and buffers under their own names, momentum as "sgd.momentum.<name>".
+/// Parameters and buffers under their own names, momentum as "sgd.momentum.<name>", and with schedule 2bw the
+/// parameters of one step ago as "previous.<name>".
 TensorList checkpoint_tensors(const Stage::Part& part);
 
 /// Parts that a module publishes, if its stage publishes them.

@@ -34,6 +34,10 @@ void RunConfig::visit(FieldVisitor& v) {
   v.field("out", &out, "directory of the run's files");
 }
 
+std::int64_t largest_micro_batch(const RunConfig& config) {
+  return (config.train.batch + config.pipeline.micro_batches - 1) / config.pipeline.micro_batches;
+}
+
 RunConfig read_run_config(ConfigText& text) {
   RunConfig config;
   Problems problems;

@@ -12,6 +12,7 @@
 #include "lamina/core/log.hpp"
 #include "lamina/core/process.hpp"
 #include "lamina/nn/framework.hpp"
+#include "schedule_choice.hpp"
 
 namespace lamina {
 namespace {
@@ -78,7 +79,10 @@ std::int64_t resolve_threads(const MpiLaunch& launch, std::int64_t workers) {
 
 // Of a short batch a piece may be a sample larger than of a full one, so where pieces are not whole batches
 // there is room for one more.
-std::int64_t largest_piece(std::int64_t batch, const ScheduleLane& lane) {
+std::int64_t largest_piece(const RunPlan& plan, const ScheduleLane& lane) {
+  const std::int64_t batch = plan.config.train.batch;
+  if (lane.stage + 1 < plan.schedule.num_stages && plan.schedule.micro_batches > 1)
+    return largest_micro_batch(plan.config);
   const std::int64_t piece = common_share(batch, lane.sender, lane.receiver).count();
   return std::min(batch, piece + 1);
 }
@@ -89,12 +93,13 @@ std::vector<LaneSpec> make_lanes(const RunPlan& plan) {
     const bool images = std::any_of(plan.stages.begin() + lane.stage + 1, plan.stages.end(),
                                     [](const StageSpec& stage) { return stage.needs_image(); });
     const ModuleSpec& last = plan.stages[lane.stage].modules.back();
-    lanes.push_back(packet_lane(lane.from, lane.to,
-                                {.features = last.is_last ? FeatureShape{} : last.out,
-                                 .image = images ? plan.data.shape : FeatureShape{},
-                                 .batch = largest_piece(plan.config.train.batch, lane),
-                                 .format = plan.format()},
-                                static_cast<int>(plan.config.pipeline.buffers)));
+    const auto make_lane = lane.gradient ? gradient_lane : packet_lane;
+    lanes.push_back(make_lane(lane.from, lane.to,
+                              {.features = last.is_last ? FeatureShape{} : last.out,
+                               .image = images ? plan.data.shape : FeatureShape{},
+                               .batch = largest_piece(plan, lane),
+                               .format = plan.format()},
+                              static_cast<int>(plan.config.pipeline.buffers)));
   }
   return lanes;
 }
@@ -108,7 +113,7 @@ std::vector<std::int64_t> module_ends(const Backbone& backbone, const RunConfig&
 }
 
 void apply_e2e(RunConfig& config) {
-  if (config.method.framework != "e2e") return;
+  if (config.method.framework != "e2e" || trains_end_to_end(config.pipeline)) return;
   if (config.partition.modules.value_or(1) != 1 || !config.partition.ends.empty())
     log_info("method.framework: e2e trains the network as one module; partition is ignored");
   config.partition = {.modules = 1, .ends = {}};
@@ -122,6 +127,7 @@ at::MemoryFormat RunPlan::format() const {
 }
 
 RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
+  resolve_schedule(config, launch);
   apply_e2e(config);
   RunPlan plan;
   plan.data = data_traits(config.data);
@@ -134,6 +140,11 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   plan.modules = make_modules(plan.backbone, module_ends(plan.backbone, config), config.method);
   const MlaanConfig mlaan = resolve_mlaan(config.method);
   plan.stage_options = {config.train.sgd, mlaan.window, mlaan.momentum};
+  if (trains_end_to_end(config.pipeline)) {
+    plan.stage_options.micro_batches = static_cast<int>(config.pipeline.micro_batches);
+    plan.stage_options.recompute = config.pipeline.recompute;
+    plan.stage_options.two_versions = config.pipeline.schedule == "2bw";
+  }
   const auto cut = cut_into_stages(plan.modules, config.pipeline.stages);
   const auto num_stages = static_cast<std::int64_t>(cut.size());
   if (config.method.compat == "release" && num_stages > 1)
@@ -146,7 +157,7 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   if (config.snapshots.policy == "lag") config.snapshots.lag = plan.snapshots.lag;
   check_workers(config.pipeline, launch);
   const std::vector<std::int64_t> replicas = resolve_replicas(config.pipeline, launch, num_stages);
-  plan.groups = make_groups(deal_stages(cut, static_cast<std::int64_t>(replicas.size())), replicas);
+  plan.groups = group_stages(config.pipeline, cut, replicas);
   const std::int64_t workers = plan.num_workers();
   if (config.method.compat == "release" && workers > 1)
     throw Error(
@@ -163,8 +174,9 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   config.pipeline.workers = workers;
   if (!config.pipeline.threads) config.pipeline.threads = resolve_threads(launch, workers);
   plan.config = std::move(config);
-  plan.schedule = streaming_schedule(plan.groups);
-  play(plan.schedule, 2 * plan.num_workers() + 2, static_cast<int>(plan.config.pipeline.buffers));
+  plan.schedule = make_schedule(plan.config.pipeline, plan.groups);
+  if (!plan.is_end_to_end())
+    play(plan.schedule, 2 * plan.num_workers() + 2, static_cast<int>(plan.config.pipeline.buffers));
   plan.lanes = make_lanes(plan);
   return plan;
 }
@@ -204,8 +216,7 @@ std::vector<Stage> make_stages(const RunPlan& plan, int worker, std::shared_ptr<
   const Initializer init = plan.initializer(dtype, std::move(given));
   std::vector<Stage> stages;
   const WorkerGroup& group = plan.group_of(worker);
-  for (int stage = group.first_stage; stage < group.end_stage; ++stage)
-    stages.emplace_back(plan.stages[stage], plan.stage_options, init);
+  for (const int stage : group.stages()) stages.emplace_back(plan.stages[stage], plan.stage_options, init);
   return stages;
 }
 

@@ -21,6 +21,8 @@ std::vector<Stage> every_stage(const RunPlan& plan, const StepRequest& request) 
     for (Stage& stage :
          make_stages(plan, group.first_worker, request.weights, request.in_double ? at::kDouble : at::kFloat))
       stages.push_back(std::move(stage));
+  std::sort(stages.begin(), stages.end(),
+            [](const Stage& a, const Stage& b) { return a.index() < b.index(); });
   return stages;
 }
 
@@ -64,13 +66,41 @@ void fill_momentum(const std::vector<Stage>& stages, const GivenTensors& given) 
       }
 }
 
+Packet local_step(std::vector<Stage>& stages, SnapshotPlane& plane, Packet packet) {
+  const std::int64_t step = packet.step;
+  for (Stage& stage : stages) {
+    plane.refresh(stage, step);
+    packet = stage.process(std::move(packet));
+    plane.publish(stage, step + 1);
+  }
+  return packet;
+}
+
+// Every schedule that trains end to end comes to this.
+Packet end_to_end_step(std::vector<Stage>& stages, const Packet& packet, int micro_batches) {
+  Packet whole;
+  for (int i = 0; i < micro_batches; ++i) {
+    Packet micro = micro_batch(packet, i, micro_batches);
+    for (Stage& stage : stages) micro = stage.forward(std::move(micro), i);
+    at::Tensor grad_BCHW;
+    for (auto stage = stages.rbegin(); stage != stages.rend(); ++stage)
+      grad_BCHW = stage->backward(i, std::move(grad_BCHW));
+    if (i == 0)
+      whole = std::move(micro);
+    else
+      join_micro_batch(whole, std::move(micro));
+  }
+  for (Stage& stage : stages) stage.update();
+  return whole;
+}
+
 void append_losses(TensorList& out, const std::vector<Stage>& stages, const Packet& packet) {
   std::size_t i = 0;
   for (const Stage& stage : stages)
     for (const Stage::Part& part : stage.parts()) {
       const ModuleReport& report = packet.modules.at(i);
       for (std::size_t b = 0; b < report.losses.size(); ++b) {
-        const BranchSpec& branch = part.module.spec().branches[b];
+        const BranchSpec& branch = part.module.spec().branches.at(b);
         const at::Tensor loss = at::full({}, report.losses[b].loss, at::kDouble);
         if (branch.own_weight > 0) out.emplace_back(fmt::format("loss.{}.independent", i), loss);
         if (branch.window_weight > 0) out.emplace_back(fmt::format("loss.{}.cascaded", i), loss);
@@ -122,11 +152,8 @@ TensorList single_step(const RunPlan& plan, const StepRequest& request) {
               .x_BCHW = request.x_BCHW.contiguous(plan.format()).to(plan.device),
               .y_B = request.y_B.to(plan.device)};
     if (plan.needs_image()) packet.image_BCHW = unnormalised(packet.x_BCHW, data_recipe(plan.config.data));
-    for (Stage& stage : stages) {
-      plane.refresh(stage, step);
-      packet = stage.process(std::move(packet));
-      plane.publish(stage, step + 1);
-    }
+    packet = plan.is_end_to_end() ? end_to_end_step(stages, packet, plan.schedule.micro_batches)
+                                  : local_step(stages, plane, std::move(packet));
   }
   TensorList out;
   append_losses(out, stages, packet);

@@ -10,8 +10,17 @@
 namespace lamina {
 namespace {
 
-// No replica may go without samples, which would have no gradient.
-void check_replicas(const RunPlan& plan, std::int64_t samples) {
+// Nothing may go without samples, which would have no gradient: no replica, and no micro-batch of one.
+void check_pieces(const RunPlan& plan, std::int64_t samples) {
+  const std::int64_t micro_batches = plan.schedule.micro_batches;
+  const std::int64_t replicas = plan.groups.front().replicas;
+  if (samples > 0 && micro_batches > 1 && samples < micro_batches * replicas)
+    throw Error(
+        ErrorKind::config,
+        fmt::format("pipeline.micro_batches: expected at most as many as a batch has samples, found {} "
+                    "on each of {} replica(s) for a batch of {}{}",
+                    micro_batches, replicas, samples,
+                    samples < plan.config.train.batch ? ", an epoch's last" : ""));
   for (const WorkerGroup& group : plan.groups)
     if (samples > 0 && samples < group.replicas)
       throw Error(
@@ -25,7 +34,7 @@ void check_replicas(const RunPlan& plan, std::int64_t samples) {
 void check_batches(const RunPlan& plan, std::int64_t num_train) {
   const std::int64_t batch = plan.config.train.batch;
   for (const std::int64_t samples : {std::min(batch, num_train), num_train % batch}) {
-    check_replicas(plan, samples);
+    check_pieces(plan, samples);
     check_batch_norm(plan, samples);
   }
 }

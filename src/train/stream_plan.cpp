@@ -8,6 +8,7 @@ namespace lamina {
 
 StreamPlan::StreamPlan(const RunConfig& config, std::int64_t num_train, std::int64_t num_test, Start start)
     : train_(config.train),
+      eval_batch_(largest_micro_batch(config)),
       save_every_(config.checkpoint.every_steps),
       num_train_(num_train),
       num_test_(num_test),
@@ -52,7 +53,7 @@ StreamItem StreamPlan::train_item() {
 
 StreamItem StreamPlan::eval_item() {
   StreamItem item;
-  const std::int64_t count = std::min(train_.batch, num_test_ - eval_first_);
+  const std::int64_t count = std::min(eval_batch_, num_test_ - eval_first_);
   item.batch = {.training = false, .epoch = 0, .first = eval_first_, .count = count};
   eval_first_ += count;
   const bool closes = eval_first_ == num_test_;

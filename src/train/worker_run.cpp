@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "agreement.hpp"
 #include "lamina/comm/device.hpp"
@@ -280,9 +279,11 @@ RunSummary WorkerRun::summarise(std::vector<WorkerReport> reports) const {
   summary.seconds = summary.workers.back().account.total_s;
   double slowest_s = 0;
   if (!summary.stage_seconds.empty())
-    for (const WorkerGroup& group : plan_.groups)
-      slowest_s = std::max(slowest_s, std::accumulate(summary.stage_seconds.begin() + group.first_stage,
-                                                      summary.stage_seconds.begin() + group.end_stage, 0.0));
+    for (const WorkerGroup& group : plan_.groups) {
+      double group_s = 0;
+      for (const int stage : group.stages()) group_s += summary.stage_seconds[stage];
+      slowest_s = std::max(slowest_s, group_s);
+    }
   if (reporter_->seconds_per_step() > 0)
     summary.pipeline_efficiency = slowest_s / reporter_->seconds_per_step();
   if (writes()) write_summary(std::filesystem::path(plan_.config.out) / "summary.json", summary);

@@ -36,6 +36,17 @@ train: {batch: 16, epochs: 2, eval_every_steps: 5, lr_schedule: step, warmup_epo
 checkpoint: {every_steps: 4}
 """
 
+# The same stream, trained end to end: the last batch of an epoch has 7 samples.
+END_TO_END = """
+model: {backbone: resnet8}
+partition: {modules: 4}
+method: {framework: e2e}
+pipeline: {stages: 4, threads: 1, micro_batches: 4}
+data: {name: synthetic, train_limit: 103, test_limit: 41}
+train: {batch: 16, epochs: 2, eval_every_steps: 5, lr_schedule: step, warmup_epochs: 0}
+checkpoint: {every_steps: 4}
+"""
+
 
 class LaminaTest(unittest.TestCase):
     """A test with a folder of its own that holds `small.yaml`."""

@@ -21,6 +21,13 @@ inline std::vector<ModuleSpec> small_mlaan_modules(const std::string& norm = "ba
                       {.framework = "greedy", .use_mlaan = true, .mlaan = {.wx = 0.3, .wy = 0.7}});
 }
 
+/// The same blocks trained end to end, in as many modules.
+inline std::vector<ModuleSpec> small_end_to_end_modules(const std::string& norm = "none",
+                                                        std::int64_t modules = 4) {
+  const Backbone net = make_backbone({.backbone = "resnet8", .norm = norm}, {3, 8, 8}, 10);
+  return make_modules(net, cut_into_modules(net, {.modules = modules}), {.framework = "e2e"});
+}
+
 inline Packet train_packet(std::int64_t step, std::int64_t batch, at::ScalarType dtype = at::kFloat) {
   at::manual_seed(1000 + step);
   Packet packet;

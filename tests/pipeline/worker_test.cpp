@@ -12,136 +12,16 @@
 #include "lamina/comm/inprocess.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/pipeline/stage_cut.hpp"
-#include "small_network.hpp"
+#include "worker_job.hpp"
 
 namespace lamina {
 namespace {
 
-constexpr std::int64_t batch = 6;
-
-// Five training steps with an evaluation and a checkpoint mark between them, a short batch, and the stop
-// mark.
-std::vector<Packet> stream(at::ScalarType dtype) {
-  std::vector<Packet> packets;
-  for (int step = 0; step < 5; ++step)
-    packets.push_back(testing::train_packet(step, step == 2 ? batch - 2 : batch, dtype));
-  Packet eval = testing::train_packet(9, batch, dtype);
-  eval.kind = PacketKind::eval;
-  packets.insert(packets.begin() + 3, eval);
-  packets.insert(packets.begin() + 4, Packet{.kind = PacketKind::checkpoint, .step = 3});
-  packets.push_back({.kind = PacketKind::stop, .step = 5});
-  return packets;
-}
-
-struct Outcome {
-  std::vector<Packet> left;         // the packets as the sink saw them
-  std::vector<at::Tensor> tensors;  // of all modules, at the end
-  std::vector<at::Tensor> marked;   // of all modules, as the checkpoint mark found them
-  std::vector<Account> accounts;
-};
-
-struct Trial {
-  std::vector<ModuleSpec> modules = testing::small_modules();
-  StageOptions options{};
-  SnapshotPolicy policy{};
-  std::vector<std::int64_t> replicas{};  // of each worker's stages
-  at::ScalarType dtype = at::kFloat;
-};
-
-// Four stages on groups of workers that are threads.
-class Job {
- public:
-  Job(int num_groups, const Trial& trial) : trial_(trial) {
-    const auto cut = cut_into_stages(trial.modules, std::int64_t{4});
-    stage_specs_ = make_stage_specs(cut, trial.options.window, true);
-    groups_ = make_groups(deal_stages(cut, num_groups), trial.replicas);
-    schedule_ = streaming_schedule(groups_);
-    for (const ScheduleLane& lane : schedule_.lanes) {
-      const ModuleSpec& last = stage_specs_[lane.stage].modules.back();
-      lanes_.push_back(packet_lane(
-          lane.from, lane.to,
-          {.features = last.is_last ? FeatureShape{} : last.out, .batch = batch, .dtype = trial.dtype}, 2));
-    }
-  }
-
-  Outcome run() {
-    const auto num_workers = schedule_.rounds.size();
-    const auto transports = make_inprocess_transports(static_cast<int>(num_workers));
-    outcome_.accounts.resize(num_workers);
-    tensors_.resize(num_workers);
-    marked_.resize(num_workers);
-    {
-      std::vector<std::jthread> threads;
-      for (const WorkerGroup& group : groups_)
-        for (const int w : group.workers()) threads.emplace_back([&, w] { work(group, *transports[w]); });
-    }
-    for (const WorkerGroup& group : groups_) {
-      append(outcome_.tensors, tensors_[group.first_worker]);
-      append(outcome_.marked, marked_[group.first_worker]);
-    }
-    return outcome_;
-  }
-
- private:
-  static void append(std::vector<at::Tensor>& all, const std::vector<at::Tensor>& some) {
-    all.insert(all.end(), some.begin(), some.end());
-  }
-
-  void work(const WorkerGroup& group, Transport& transport) {
-    at::set_num_threads(1);
-    transport.open(lanes_);
-    const int w = transport.worker();
-    const bool is_first_replica = w == group.first_worker;
-    SnapshotPlane snapshots(trial_.policy, board_, nullptr, Seconds(60), is_first_replica);
-    std::vector<Stage> stages;
-    for (int s = group.first_stage; s < group.end_stage; ++s)
-      stages.emplace_back(stage_specs_[s], trial_.options, Initializer(1, trial_.dtype));
-    for (Stage& stage : stages) {
-      snapshots.publish_first(stage, 0, {});
-      if (group.replicas > 1)
-        stage.share_gradients(
-            [&](const std::vector<at::Tensor>& grads) { return transport.sum(group.workers(), grads); },
-            Seconds(60));
-    }
-    Worker worker(schedule_, std::move(stages), transport, lanes_, snapshots, hooks(group, w), Seconds(60));
-    worker.run();
-    outcome_.accounts[w] = worker.account();
-  }
-
-  WorkerHooks hooks(const WorkerGroup& group, int w) {
-    WorkerHooks hooks;
-    const Replica replica{w - group.first_worker, group.replicas};
-    if (group == groups_.front())
-      hooks.source = [this, replica, i = 0u]() mutable {
-        return piece_of(packets_.at(i++), {}, replica, /*with_reports=*/true);
-      };
-    hooks.save = [this, w](Stage& stage, const Packet& mark) {
-      for (const Stage::Part& part : stage.parts())
-        for (const NamedTensor& entry : part.module.tensors())
-          (mark.kind == PacketKind::checkpoint ? marked_ : tensors_)[w].push_back(
-              entry.tensor.detach().clone());
-      return "stage " + std::to_string(stage.index());
-    };
-    if (w == groups_.back().first_worker)
-      hooks.sink = [this](const Packet& packet) { outcome_.left.push_back(packet); };
-    return hooks;
-  }
-
-  Trial trial_;
-  std::vector<Packet> packets_ =
-      stream(trial_.dtype);  // drawn before there are threads: they share the generator
-  std::vector<StageSpec> stage_specs_;
-  std::vector<WorkerGroup> groups_;
-  Schedule schedule_;
-  std::vector<LaneSpec> lanes_;
-  std::shared_ptr<SnapshotBoard> board_ = std::make_shared<SnapshotBoard>(trial_.policy.depth());
-  Outcome outcome_;
-  std::vector<std::vector<at::Tensor>> tensors_, marked_;  // by worker
-};
-
-Outcome train_on(int num_groups, const Trial& trial = {}) {
-  return Job(num_groups, trial).run();
-}
+using testing::batch;
+using testing::Outcome;
+using testing::relative_difference;
+using testing::train_on;
+using testing::Trial;
 
 void expect_equal(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
   ASSERT_EQ(a.size(), b.size());
@@ -192,15 +72,6 @@ TEST(Worker, ReportsHowOldTheVersionsWereThatItUsed) {
     for (int stage = 0; stage < 3; ++stage) EXPECT_EQ(packet.stages[stage].age_steps, age);
     EXPECT_EQ(packet.stages[3].age_steps, 0) << "the last stage shadows nobody";
   }
-}
-
-double relative_difference(const std::vector<at::Tensor>& found, const std::vector<at::Tensor>& expected) {
-  double difference = 0, size = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    difference += (found[i] - expected[i]).to(at::kDouble).square().sum().item<double>();
-    size += expected[i].to(at::kDouble).square().sum().item<double>();
-  }
-  return std::sqrt(difference / size);
 }
 
 // Without batch norm a batch's gradient is the mean of its samples', wherever they are computed; also of a

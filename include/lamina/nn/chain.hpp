@@ -13,7 +13,11 @@ namespace lamina {
 
 /// Training uses batch statistics and updates the running ones, once a forward; evaluation uses the running
 /// ones.
-enum class Mode { train, eval };
+enum class Mode {
+  train,
+  eval,
+  replay,  ///< as train, on a batch that was trained on before: the running statistics have seen it
+};
 
 /// A tensor of a network by its full name, e.g. "layer1.0.bn1.running_mean".
 struct NamedTensor {

@@ -58,12 +58,16 @@ class Module {
 
   const ModuleSpec& spec() const { return spec_; }
 
-  /// The blocks on a detached x_BCHW. In Mode::train the graph is kept, for pullbacks to the input as well if
-  /// `to_input`, and the running statistics are updated.
+  /// The blocks on a detached x_BCHW. But in Mode::eval the graph is kept, for pullbacks to the input as well
+  /// if `to_input`; Mode::train updates the running statistics.
   Pass forward(const at::Tensor& x_BCHW, Mode mode, bool to_input = false) const;
 
   /// Gradients of the blocks' parameters for a gradient at the pass's output; frees the pass's graph.
   std::vector<at::Tensor> pull_to_parameters(const Pass& pass, const at::Tensor& grad_BCHW) const;
+
+  /// The same, and behind them the gradient at the pass's input, if forward was asked for it: one backward
+  /// for both.
+  std::vector<at::Tensor> pull(const Pass& pass, const at::Tensor& grad_BCHW) const;
 
   const std::vector<Branch>& branches() const { return branches_; }
   /// @throws Error{contract} unless this is the last module.

@@ -27,6 +27,9 @@ class Sgd {
   /// w -= lr * direction, for gradients in the order of the parameters.
   void step(const std::vector<at::Tensor>& grads, double lr);
 
+  /// From now on steps these, which are like the parameters until now; the momentum stays.
+  void follow(std::vector<at::Tensor> parameters) { parameters_ = std::move(parameters); }
+
   /// One momentum tensor a parameter, in their order.
   const std::vector<at::Tensor>& momentum() const { return momentum_; }
 

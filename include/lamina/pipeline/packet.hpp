@@ -18,6 +18,7 @@ enum class PacketKind {
   eval,        ///< a batch of the test set, forward only
   checkpoint,  ///< a mark: save the state as it is now
   stop,        ///< a mark: save, and then end; nothing follows
+  flush,       ///< a mark between workers alone: end the step that is still open, since none follows at once
 };
 
 /// What one branch of a module said of the batch as it passed.
@@ -32,7 +33,7 @@ struct ModuleReport {
 
 /// What a stage has to say of the step.
 struct StageReport {
-  double compute_s = 0;
+  double compute_s = 0;  ///< of the step; end to end: since the report before, which lacked its backwards
   std::int64_t age_steps = 0;  ///< of the oldest snapshot used
   double snapshot_wait_s = 0;
   double replica_wait_s = 0;  ///< for the other replicas' gradients; not in compute_s, and does not travel
@@ -56,7 +57,7 @@ struct Packet {
   std::vector<StageReport> stages{};    ///< the stages passed so far, in order
   std::vector<std::string> notes{};     ///< of a mark: what each stage passed so far wrote down
 
-  bool is_mark() const { return kind == PacketKind::checkpoint || kind == PacketKind::stop; }
+  bool is_mark() const { return kind != PacketKind::train && kind != PacketKind::eval; }
   Targets targets() const { return {y_B, image_BCHW}; }
   std::int64_t samples() const { return x_BCHW.defined() ? x_BCHW.size(0) : 0; }
 };
@@ -71,9 +72,16 @@ struct PacketShape {
 };
 LaneSpec packet_lane(int from, int to, const PacketShape& shape, int buffers);
 
+/// A lane of gradients at a stage's output, of the packets' features alone.
+LaneSpec gradient_lane(int from, int to, const PacketShape& shape, int buffers);
+
 /// A packet as a lane's message, and back; a mark's empty tensors are made on `device`, where a batch's lie.
 /// @throws Error{contract} for a header that is not a packet's.
 Message to_message(Packet packet, const LaneSpec& lane, at::Device device = at::kCPU);
 Packet to_packet(Message message);
+
+/// A micro-batch's gradient as a message, and back. @throws Error{contract} for that of another micro-batch.
+Message to_gradient_message(const at::Tensor& grad_BCHW, int micro, const LaneSpec& lane);
+at::Tensor to_gradient(Message message, int micro);
 
 }  // namespace lamina

@@ -16,8 +16,10 @@ struct PipelineConfig {
   std::string transport =
       "auto";  ///< auto: under mpirun nccl between GPUs and mpi between CPUs, else inprocess
   std::string device = "cpu";
-  std::string schedule = "streaming";
-  std::int64_t buffers = 2;  ///< messages a lane holds
+  std::string schedule = "streaming";  ///< or one that trains end to end: end_to_end_schedule_names()
+  std::int64_t micro_batches = 1;      ///< that a batch is cut into, by samples; end to end
+  bool recompute = false;              ///< end to end: run forwards again rather than keep their graphs
+  std::int64_t buffers = 2;            ///< messages a lane holds
   std::string memory_format = "channels_last";
   double timeout_s = 600;  ///< the longest that anybody waits for a peer
   void visit(FieldVisitor& v);

@@ -16,7 +16,8 @@ enum class Op {
   forward,   ///< run a stage on a micro-batch and keep its graph
   backward,  ///< pull a micro-batch's gradient back through a stage, and add up that of its parameters
   update,    ///< the optimizer's step of a stage, with the gradients of all micro-batches
-  send,      ///< hand the packet, or the receiver's piece of it, to a lane; to a gradient lane, what backward left
+  send,      ///< hand the packet, or the receiver's piece of it, to a lane; to a gradient lane, what backward
+             ///< left
   finish,    ///< hand the packet to the sink
 };
 
@@ -45,11 +46,15 @@ struct WorkerGroup {
   int first_worker = 0;
   int replicas = 1;
   int first_stage = 0;
-  int end_stage = 1;  ///< one behind the last
+  int end_stage = 1;     ///< one behind the last
+  int stage_stride = 1;  ///< from each of its stages to the next
 
   std::vector<int> workers() const;
+  std::vector<int> stages() const;
   bool holds(int worker) const { return worker >= first_worker && worker < first_worker + replicas; }
-  bool owns(int stage) const { return stage >= first_stage && stage < end_stage; }
+  bool owns(int stage) const {
+    return stage >= first_stage && stage < end_stage && (stage - first_stage) % stage_stride == 0;
+  }
   friend bool operator==(const WorkerGroup&, const WorkerGroup&) = default;
 };
 

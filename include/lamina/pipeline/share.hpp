@@ -33,6 +33,13 @@ bool may_share(const Replica& a, const Replica& b);
 /// one takes the reports and notes along, so that each counts once.
 Packet piece_of(const Packet& packet, const Replica& from, const Replica& to, bool with_reports);
 
+/// The micro-batch `index` of those that a worker's packet is cut into, by samples as for replicas; without
+/// its reports.
+Packet micro_batch(const Packet& packet, int index, int of);
+
+/// Puts a further micro-batch behind those in hand, as join() does; but of times the sum.
+void join_micro_batch(Packet& packet, Packet micro);
+
 /// Puts a further piece of the same batch behind the one in hand: samples side by side, losses and counts
 /// added, of times and ages the largest. @throws Error{contract} for a piece of another packet.
 void join(Packet& packet, Packet piece);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,9 @@ struct StageOptions {
   std::int64_t window = 1;  ///< k of METHOD section 3
   double ema_momentum = 0.995;
   double sleep_s = 0;  ///< > 0: a training step sleeps so long and computes nothing, for studies of schedules
+  int micro_batches = 0;      ///< > 0: trained end to end, the batch in so many pieces
+  bool recompute = false;     ///< end to end: keep a piece's input alone and run it again for its backward
+  bool two_versions = false;  ///< end to end: a step's gradients are those at the parameters of one step ago
 };
 
 /// Sees every gradient of a step, by the parameter's name, before the optimizer uses it.
@@ -41,12 +45,14 @@ using ModuleObserver = std::function<void(std::int64_t module, bool shadow)>;
 /// Threads  one at a time.
 /// Device   its tensors', which is the Initializer's; packets come and leave there.
 /// Memory   between steps parameters, momentum, buffers and shadows only; within a step the graphs of at most
-///          k modules (METHOD section 6) and of one branch.
+///          k modules (METHOD section 6) and of one branch. End to end: the graphs, or with `recompute` the
+///          inputs, of the micro-batches between their forward and their backward, and one sum of gradients.
 class Stage {
  public:
   struct Part {
     Module module;
-    Sgd optimizer;  ///< of the module's parameters, in their order
+    Sgd optimizer;                  ///< of the module's parameters, in their order
+    std::optional<Module> older{};  ///< its parameters of one step ago, with StageOptions::two_versions
   };
 
   Stage(const StageSpec& spec, const StageOptions& options, const Initializer& init);
@@ -61,6 +67,28 @@ class Stage {
   /// stage's output, detached, and its reports; the network's last stage leaves no activation. Marks are not
   /// for a stage. Before a training step every shadow has to have been filled.
   Packet process(Packet packet);
+
+  /// @name End-to-end training
+  /// A step is a forward and a backward of each micro-batch, each in the order 0, 1, ..., and an update
+  /// behind the last backward. With two_versions the next step's forwards may come before a step's last
+  /// backwards.
+  /// @throws Error{contract} for a backward without its forward.
+  /// @{
+  /// Keeps what backward needs. The micro-batch goes out as a packet from process() does; what the network's
+  /// last stage says of it is the micro-batch's share of the batch. Its report counts what the stage has
+  /// computed since the last one.
+  Packet forward(Packet micro_batch, int micro);
+  /// Adds up the parameters' gradients for one at the stage's output; the network's last stage begins with
+  /// its own loss. @return the gradient at the stage's input, dense; undefined for the network's first stage.
+  at::Tensor backward(int micro, at::Tensor grad_BCHW);
+  /// @return the seconds that it waited for the other replicas' gradients.
+  double update();
+  /// Micro-batches between their forward and their backward.
+  std::size_t num_open() const { return open_.size(); }
+  /// @}
+
+  /// True of the network's last stage.
+  bool is_last() const { return spec_.modules.back().is_last; }
 
   /// Fills the shadow of the snapshot's part. @throws Error{contract} for a part that is not shadowed here,
   /// or another shape.
@@ -94,6 +122,22 @@ class Stage {
   void finish_updates(double lr);
   void apply(std::size_t part, const std::vector<at::Tensor>& grads, double lr);
 
+  /// A micro-batch between its forward and its backward.
+  struct Open {
+    int micro;
+    double lr;
+    at::Tensor input_BCHW;
+    std::vector<Pass> passes{};  ///< by module; none if they are to be computed again
+    at::Tensor loss_grad{};      ///< at the output, of the network's last stage
+    std::vector<at::Tensor> branch_grads{};
+  };
+  at::Tensor run(Open& open, Mode mode);
+  void add_loss(Open& open, const at::Tensor& features, Packet& packet) const;
+  const Module& module_for(const Part& part, bool is_ahead) const;
+  /// A step has begun before the update of the one before.
+  bool is_ahead() const { return steps_begun_ > steps_done_ + 1; }
+  void add_gradients(std::size_t part, std::vector<at::Tensor> grads, bool complete);
+
   struct Sum {
     std::size_t part;
     std::unique_ptr<SumHandle> gradients;
@@ -112,6 +156,12 @@ class Stage {
   double sum_wait_s_ = 0;
   GradientObserver gradient_observer_;
   ModuleObserver module_observer_;
+  std::deque<Open> open_;                           // micro-batches, oldest first
+  std::vector<std::vector<at::Tensor>> gradients_;  // by part: of the step's micro-batches so far
+  double step_lr_ = 0;                              // of the step whose backwards are under way
+  std::int64_t steps_begun_ = 0;
+  std::int64_t steps_done_ = 0;
+  double unreported_s_ = 0;  // computed since the last report
 };
 
 }  // namespace lamina

@@ -3,12 +3,13 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "lamina/comm/transport.hpp"
 #include "lamina/core/clock.hpp"
-#include "lamina/pipeline/schedule.hpp"
+#include "lamina/pipeline/end_to_end_schedule.hpp"
 #include "lamina/pipeline/snapshot_plane.hpp"
 #include "lamina/pipeline/stage.hpp"
 
@@ -17,8 +18,8 @@ namespace lamina {
 /// Where a worker's seconds went. Each is timed by itself; what is left of `total` is printed as unaccounted.
 struct Account {
   double compute_s = 0;
-  double wait_input_s = 0;  ///< for the loader or the stage before
-  double wait_room_s = 0;   ///< for the stage after
+  double wait_input_s = 0;  ///< for the loader, the stage before, or gradients of the stage after
+  double wait_room_s = 0;   ///< for whoever receives
   double replicas_s = 0;    ///< waiting for the gradients of the stage's other replicas
   double snapshot_s = 0;    ///< filling shadows, publishing parts, and waiting for versions
   double checkpoint_s = 0;
@@ -60,17 +61,27 @@ class Worker {
   Account& account() { return account_; }
 
  private:
+  const std::vector<Action>& actions_for(PacketKind kind) const;
+  void perform(const std::vector<Action>& actions);
   void perform(const Action& action);
   void feed();
   void receive(int lane);
   void join(int lane);
   Packet take(int lane);
+  void receive_gradient(const Action& action);
+  void expect_gradient(int lane);
   void compute(int stage);
   void train(Stage& stage);
-  void send(int lane);
+  void forward(const Action& action);
+  void backward(const Action& action);
+  void update(int stage);
+  void send(const Action& action);
   void finish();
+  Stage& stage_at(int index);
 
-  std::vector<Action> round_;
+  Action first_;         // of every round: shows what kind of packet it is about
+  WorkerRounds rounds_;  // the others
+  int num_micro_batches_;
   std::vector<ScheduleLane> routes_;  // by lane
   std::vector<Stage> stages_;
   Transport& transport_;
@@ -79,7 +90,13 @@ class Worker {
   WorkerHooks hooks_;
   Seconds limit_;
   Account account_;
-  Packet packet_;                                              // the one in hand
+  Packet packet_;                    // the one in hand, or a micro-batch of it
+  at::Tensor gradient_BCHW_;         // the one in hand
+  Packet batch_;                     // what was fed, of which the micro-batches are
+  Packet left_;                      // the micro-batches that have left the network
+  std::optional<Packet> held_back_;  // fed, but a flush has to go first
+  bool step_is_open_ = false;
+  std::vector<int> expected_;                                  // by lane: gradients that are sure to come
   std::vector<std::deque<std::unique_ptr<SendHandle>>> sent_;  // by lane: sends not waited for, oldest first
   std::vector<std::unique_ptr<ReceiveHandle>> posted_;         // by lane: the receive posted ahead
 };

@@ -2,12 +2,14 @@
 
 #include <vector>
 
+#include "lamina/pipeline/end_to_end_schedule.hpp"
 #include "lamina/train/run_plan.hpp"
 
 namespace lamina {
 
 /// Steps a stage apart from any pipeline, on a made-up batch of the plan's size and with made-up shadows.
-/// The stage's parameters are trained by that.
+/// The stage's parameters are trained by that. End to end it does the stage's own actions of the plan's
+/// schedule, on made-up gradients, so that as many micro-batches are open as in the pipeline.
 ///
 /// Threads  one at a time; computes with the caller's number of intra-op threads.
 /// Memory   refers to the stage, which has to stay where it is.
@@ -16,12 +18,20 @@ class StageProbe {
   static constexpr int warmup_steps = 2;  ///< first touch of memory, and the library's choice of kernels
 
   StageProbe(Stage& stage, const RunPlan& plan);
+  StageProbe(StageProbe&&) = default;
+  /// Ends a step that the schedule leaves open.
+  ~StageProbe();
   /// Seconds of one training step.
   double step_s();
 
  private:
+  void perform(const std::vector<Action>& actions);
+
   Stage& stage_;
   Packet packet_;
+  WorkerRounds rounds_;              // the actions of this stage alone; empty unless end to end
+  std::vector<at::Tensor> grads_{};  // by micro-batch, made up
+  bool step_is_open_ = false;
 };
 
 /// Seconds of each of `repeats` training steps of a stage by itself, after a warm-up.

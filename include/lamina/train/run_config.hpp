@@ -47,6 +47,9 @@ struct RunConfig {
   void visit(FieldVisitor& v);
 };
 
+/// Samples of a full batch's largest micro-batch; evaluation takes as many at a time, so that lanes fit both.
+std::int64_t largest_micro_batch(const RunConfig& config);
+
 /// Fills a configuration and checks it. @throws Error{config} with every problem found.
 RunConfig read_run_config(ConfigText& text);
 

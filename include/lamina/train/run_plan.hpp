@@ -44,6 +44,7 @@ struct RunPlan {
   const StageSpec& owner_of(const std::string& part) const;
   /// True if some head shows the image, so that packets carry it.
   bool needs_image() const;
+  bool is_end_to_end() const { return stage_options.micro_batches > 0; }
   int num_workers() const { return groups.back().first_worker + groups.back().replicas; }
   at::MemoryFormat format() const;
   /// First values as every run of this plan has them; `given` tensors take their place.

@@ -50,6 +50,7 @@ class StreamPlan {
   bool saves_after(std::int64_t steps) const;
 
   TrainConfig train_;
+  std::int64_t eval_batch_;
   std::int64_t save_every_;
   std::int64_t num_train_;
   std::int64_t num_test_;
