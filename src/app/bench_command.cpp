@@ -43,6 +43,7 @@ void add_bench_command(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("bench", "steady throughput, each stage's own time, pipeline efficiency");
   arguments->add_to(*command);
+  arguments->add_trace_to(*command);
   command->add_option("--out", arguments->out, "write DIR/summary.json");
   command->add_option("--steps", arguments->options.steps, "training steps a round")
       ->check(CLI::Range(1, 1000000))
@@ -74,6 +75,7 @@ void add_bench_command(CLI::App& app) {
       config.pipeline.replicas = 1;
       one_worker = make_run_plan(std::move(config), mpi_launch());
     }
+    arguments->options.trace = arguments->trace;
     const auto report = bench(plan, one_worker ? &*one_worker : nullptr, arguments->options);
     if (!report) return;
     fmt::print("{}", to_table(*report));

@@ -25,6 +25,7 @@ struct ConfigArguments {
   std::vector<std::string> files;
   std::vector<std::string> sets;
   std::string out;
+  std::string trace;
 
   /// Adds CONFIG... and --set.
   void add_to(CLI::App& command);
@@ -32,6 +33,8 @@ struct ConfigArguments {
   void add_sets_to(CLI::App& command);
   /// Adds --out too.
   void add_out_to(CLI::App& command);
+  /// Adds --trace too.
+  void add_trace_to(CLI::App& command);
   /// The files, each laid over those before it, and the overrides over all. @throws Error{config}
   ConfigText text() const;
   /// Reads, checks and works out the configuration. @throws Error{config}

@@ -17,6 +17,11 @@ void ConfigArguments::add_out_to(CLI::App& command) {
   command.add_option("--out", out, "directory of the run's files (config key: out)");
 }
 
+void ConfigArguments::add_trace_to(CLI::App& command) {
+  command.add_option("--trace", trace,
+                     "write what every worker did to this file, as a trace that ui.perfetto.dev opens");
+}
+
 ConfigText ConfigArguments::text() const {
   ConfigText text = ConfigText::from_files(files);
   for (const std::string& assignment : sets) text.set(assignment);

@@ -26,11 +26,13 @@ void add_train_command(CLI::App& app) {
   arguments->add_out_to(*command);
   command->add_flag("--resume", arguments->resume,
                     "go on from the newest checkpoint in the output directory");
+  arguments->add_trace_to(*command);
   command->callback([arguments] {
     install_stop_signals();
     const RunPlan plan = arguments->plan();
     const auto summary = run(plan, {.mode = arguments->resume ? RunMode::resume : RunMode::train,
-                                    .stop_requested = stop_requested});
+                                    .stop_requested = stop_requested,
+                                    .trace = arguments->trace});
     if (summary) print(*summary, plan.config.out);
   });
 }

@@ -12,11 +12,8 @@
 namespace lamina {
 namespace {
 
-constexpr std::array op_names = {"feed",     "receive", "join", "compute", "forward",
-                                 "backward", "update",  "send", "finish"};
-
 std::string text(const Action& action) {
-  return fmt::format("{} of stage {}", op_names[static_cast<int>(action.op)], action.stage);
+  return fmt::format("{} of stage {}", name_of(action.op), action.stage);
 }
 
 // Plays a schedule slot by slot. In a slot a worker does what it can, up to and including one compute.
@@ -127,6 +124,12 @@ void take(Schedule& schedule, int worker, int stage) {
 }
 
 }  // namespace
+
+const char* name_of(Op op) {
+  static constexpr std::array op_names = {"feed",     "receive", "join", "compute", "forward",
+                                          "backward", "update",  "send", "finish"};
+  return op_names[static_cast<std::size_t>(op)];
+}
 
 std::vector<int> WorkerGroup::workers() const {
   std::vector<int> workers(static_cast<std::size_t>(replicas));

@@ -21,10 +21,10 @@ void Timeline::add(const Span& span) {
 }
 
 std::vector<Span> Timeline::spans() const {
-  std::vector<Span> all(ring_.begin(),
-                        ring_.begin() + std::min<std::int64_t>(num_added_, std::ssize(ring_)));
-  std::rotate(all.begin(), all.begin() + static_cast<std::int64_t>(num_added_ % std::ssize(ring_)) *
-                                             (num_overwritten() > 0 ? 1 : 0),
+  std::vector<Span> all(ring_.begin(), ring_.begin() + std::min<std::int64_t>(num_added_, std::ssize(ring_)));
+  std::rotate(all.begin(),
+              all.begin() +
+                  static_cast<std::int64_t>(num_added_ % std::ssize(ring_)) * (num_overwritten() > 0 ? 1 : 0),
               all.end());
   return all;
 }

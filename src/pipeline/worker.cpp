@@ -4,6 +4,15 @@
 #include <utility>
 
 namespace lamina {
+namespace {
+
+std::int64_t num_bytes(const Message& message) {
+  auto bytes = static_cast<std::int64_t>(message.header.size());
+  for (const at::Tensor& tensor : message.tensors) bytes += static_cast<std::int64_t>(tensor.nbytes());
+  return bytes;
+}
+
+}  // namespace
 
 Worker::Worker(const Schedule& schedule, std::vector<Stage> stages, Transport& transport,
                std::vector<LaneSpec> lanes, SnapshotPlane& snapshots, WorkerHooks hooks, Seconds limit)
@@ -17,6 +26,7 @@ Worker::Worker(const Schedule& schedule, std::vector<Stage> stages, Transport& t
       snapshots_(snapshots),
       hooks_(std::move(hooks)),
       limit_(limit),
+      carried_(lanes_.size(), 0),
       expected_(lanes_.size(), 0),
       sent_(lanes_.size()),
       posted_(lanes_.size()) {}
@@ -35,11 +45,11 @@ void Worker::run() {
     packet_ = {};  // its tensors make room before the next one comes
   } while (kind != PacketKind::stop);
   // The stop mark itself must have left before anybody says goodbye.
-  const Stopwatch leaving;
+  Span leaving = begin({Op::send, stages_.back().index()}, Activity::wait_room);
   for (const auto& lane : sent_)
     for (const auto& handle : lane) handle->wait(limit_);
-  account_.wait_room_s += leaving.elapsed_s();
-  account_.total_s = watch.elapsed_s();
+  note(leaving);
+  account().total_s = watch.elapsed_s();
 }
 
 const std::vector<Action>& Worker::actions_for(PacketKind kind) const {
@@ -62,23 +72,23 @@ void Worker::perform(const std::vector<Action>& actions) {
 void Worker::perform(const Action& action) {
   switch (action.op) {
     case Op::feed:
-      return feed();
+      return feed(action);
     case Op::receive:
-      return routes_[action.lane].gradient ? receive_gradient(action) : receive(action.lane);
+      return routes_[action.lane].gradient ? receive_gradient(action) : receive(action);
     case Op::join:
-      return join(action.lane);
+      return join(action);
     case Op::compute:
-      return compute(action.stage);
+      return compute(action);
     case Op::forward:
       return forward(action);
     case Op::backward:
       return backward(action);
     case Op::update:
-      return update(action.stage);
+      return update(action);
     case Op::send:
       return send(action);
     case Op::finish:
-      return finish();
+      return finish(action);
   }
 }
 
@@ -87,65 +97,88 @@ Stage& Worker::stage_at(int index) {
                        [index](const Stage& stage) { return stage.index() == index; });
 }
 
-void Worker::feed() {
-  const Stopwatch watch;
+Span Worker::begin(const Action& action, Activity activity) const {
+  return {.start = Clock::now(),
+          .step = -action.steps_back,
+          .stage = action.stage,
+          .lane = action.lane,
+          .micro = action.micro,
+          .op = action.op,
+          .activity = activity};
+}
+
+void Worker::note(Span& span) {
+  Span done = span;
+  done.end = Clock::now();
+  done.step += step_;
+  timeline_.add(done);
+  span.start = done.end;
+}
+
+void Worker::feed(const Action& action) {
+  Span span = begin(action, Activity::wait_input);
   packet_ = held_back_ ? std::move(*held_back_) : hooks_.source();
   held_back_.reset();
   if (step_is_open_ && packet_.kind != PacketKind::train) {
     const Packet flush{.kind = PacketKind::flush, .step = packet_.step};
     held_back_ = std::exchange(packet_, flush);
   }
-  account_.wait_input_s += watch.elapsed_s();
+  step_ = packet_.step;
+  note(span);
 }
 
-void Worker::receive(int lane) {
-  const Stopwatch watch;
-  packet_ = take(lane);
-  account_.wait_input_s += watch.elapsed_s();
+void Worker::receive(const Action& action) {
+  Span span = begin(action, Activity::wait_input);
+  packet_ = take(span);
+  step_ = packet_.step;
+  note(span);
 }
 
-void Worker::join(int lane) {
-  const Stopwatch watch;
-  lamina::join(packet_, take(lane));
-  account_.wait_input_s += watch.elapsed_s();
+void Worker::join(const Action& action) {
+  Span span = begin(action, Activity::wait_input);
+  lamina::join(packet_, take(span));
+  note(span);
 }
 
-Packet Worker::take(int lane) {
+Packet Worker::take(Span& span) {
+  const int lane = span.lane;
   if (!posted_[lane]) posted_[lane] = transport_.receive(lane);
-  Packet packet = to_packet(posted_[lane]->wait(limit_));
+  Message message = posted_[lane]->wait(limit_);
+  span.message = carried_[lane]++;
+  span.bytes = num_bytes(message);
+  Packet packet = to_packet(std::move(message));
   // One receive is always posted ahead, so that a message travels while this worker computes; behind the stop
   // mark nothing comes any more.
   posted_[lane] = packet.kind == PacketKind::stop ? nullptr : transport_.receive(lane);
   return packet;
 }
 
-void Worker::compute(int stage) {
-  const Stopwatch watch;
-  Stage& mine = stage_at(stage);
-  if (packet_.is_mark()) {
-    packet_.notes.push_back(hooks_.save(mine, packet_));
-    account_.checkpoint_s += watch.elapsed_s();
-  } else if (packet_.kind == PacketKind::train) {
-    train(mine);
-  } else {
-    packet_ = mine.process(std::move(packet_));
-    account_.compute_s += watch.elapsed_s();
-  }
+void Worker::compute(const Action& action) {
+  if (packet_.kind == PacketKind::train) return train(action);
+  Stage& stage = stage_at(action.stage);
+  Span span = begin(action, packet_.is_mark() ? Activity::checkpoint : Activity::compute);
+  if (packet_.is_mark())
+    packet_.notes.push_back(hooks_.save(stage, packet_));
+  else
+    packet_ = stage.process(std::move(packet_));
+  note(span);
 }
 
-void Worker::train(Stage& stage) {
-  const std::int64_t step = packet_.step;
-  Stopwatch watch;
-  const StageReport used = snapshots_.refresh(stage, step);
-  account_.snapshot_s += watch.lap_s();
+void Worker::train(const Action& action) {
+  Stage& stage = stage_at(action.stage);
+  Span span = begin(action, Activity::snapshot);
+  const StageReport used = snapshots_.refresh(stage, step_);
+  note(span);
   packet_ = stage.process(std::move(packet_));
-  const double replica_wait_s = packet_.stages.back().replica_wait_s;
-  account_.replicas_s += replica_wait_s;
-  account_.compute_s += watch.lap_s() - replica_wait_s;
-  packet_.stages.back().age_steps = used.age_steps;
-  packet_.stages.back().snapshot_wait_s = used.snapshot_wait_s;
-  snapshots_.publish(stage, step + 1);
-  account_.snapshot_s += watch.lap_s();
+  StageReport& report = packet_.stages.back();
+  report.age_steps = used.age_steps;
+  report.snapshot_wait_s = used.snapshot_wait_s;
+  span.age_steps = stage.shadows().empty() ? -1 : used.age_steps;
+  note_compute(span, report.replica_wait_s);
+  span.activity = Activity::snapshot;
+  span.age_steps = -1;
+  snapshots_.publish(stage, step_ + 1);
+  note(span);
 }
 
 void Worker::expect_gradient(int lane) {
@@ -154,15 +187,18 @@ void Worker::expect_gradient(int lane) {
 }
 
 void Worker::receive_gradient(const Action& action) {
-  const Stopwatch watch;
+  Span span = begin(action, Activity::wait_input);
   std::unique_ptr<ReceiveHandle>& posted = posted_[action.lane];
-  gradient_BCHW_ = to_gradient(posted->wait(limit_), action.micro);
+  Message message = posted->wait(limit_);
+  span.message = carried_[action.lane]++;
+  span.bytes = num_bytes(message);
+  gradient_BCHW_ = to_gradient(std::move(message), action.micro);
   posted = --expected_[action.lane] > 0 ? transport_.receive(action.lane) : nullptr;
-  account_.wait_input_s += watch.elapsed_s();
+  note(span);
 }
 
 void Worker::forward(const Action& action) {
-  const Stopwatch watch;
+  Span span = begin(action, Activity::compute);
   Stage& stage = stage_at(action.stage);
   if (action.stage == 0) {
     if (action.micro == 0) batch_ = std::move(packet_);
@@ -178,7 +214,7 @@ void Worker::forward(const Action& action) {
     packet_ = {};
     if (action.micro + 1 == num_micro_batches_) packet_ = std::move(left_);
   }
-  account_.compute_s += watch.elapsed_s();
+  note(span);
   // A receive is posted for it now, so that it travels while this worker computes.
   for (std::size_t lane = 0; lane < routes_.size(); ++lane)
     if (routes_[lane].gradient && routes_[lane].stage == action.stage &&
@@ -187,27 +223,40 @@ void Worker::forward(const Action& action) {
 }
 
 void Worker::backward(const Action& action) {
-  const Stopwatch watch;
+  Span span = begin(action, Activity::compute);
   gradient_BCHW_ = stage_at(action.stage).backward(action.micro, std::move(gradient_BCHW_));
-  account_.compute_s += watch.elapsed_s();
+  note(span);
 }
 
-void Worker::update(int stage) {
-  const Stopwatch watch;
-  const double replicas_s = stage_at(stage).update();
-  account_.replicas_s += replicas_s;
-  account_.compute_s += watch.elapsed_s() - replicas_s;
+void Worker::update(const Action& action) {
+  Span span = begin(action, Activity::compute);
+  const double replicas_s = stage_at(action.stage).update();
+  note_compute(span, replicas_s);
+}
+
+// What was waited for in between is put at the end.
+void Worker::note_compute(Span& span, double replicas_s) {
+  span.activity = Activity::compute;
+  Span done = span;
+  const auto waited = std::chrono::duration_cast<Clock::duration>(Seconds(replicas_s));
+  done.end = Clock::now() - waited;
+  done.step += step_;
+  timeline_.add(done);
+  span.start = done.end;
+  if (replicas_s == 0) return;
+  span.activity = Activity::replicas;
+  note(span);
 }
 
 void Worker::send(const Action& action) {
-  Stopwatch watch;
   const int lane = action.lane;
+  Span span = begin(action, Activity::wait_room);
   std::deque<std::unique_ptr<SendHandle>>& sent = sent_[lane];
   if (static_cast<int>(sent.size()) == lanes_[lane].buffers - 1) {
     sent.front()->wait(limit_);
     sent.pop_front();
+    note(span);
   }
-  account_.wait_room_s += watch.lap_s();
   const ScheduleLane& route = routes_[lane];
   Message message;
   if (route.gradient) {
@@ -216,13 +265,17 @@ void Worker::send(const Action& action) {
     Packet piece = piece_of(packet_, route.sender, route.receiver, route.with_reports);
     message = to_message(std::move(piece), lanes_[lane], stages_.front().device());
   }
+  span.activity = Activity::send;
+  span.message = carried_[lane]++;
+  span.bytes = num_bytes(message);
   sent.push_back(transport_.send(lane, std::move(message)));
+  note(span);
 }
 
-void Worker::finish() {
-  const Stopwatch watch;
+void Worker::finish(const Action& action) {
+  Span span = begin(action, Activity::report);
   hooks_.sink(packet_);
-  account_.report_s += watch.elapsed_s();
+  note(span);
 }
 
 }  // namespace lamina

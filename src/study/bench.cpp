@@ -29,8 +29,9 @@ double sum(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0);
 }
 
-std::optional<BenchResult> run_once(const RunPlan& plan, const BenchOptions& options) {
-  RunOptions run_options{.mode = RunMode::bench};
+std::optional<BenchResult> run_once(const RunPlan& plan, const BenchOptions& options,
+                                    const std::string& trace) {
+  RunOptions run_options{.mode = RunMode::bench, .trace = trace};
   // The mean, as the stream's rate is one: a median would not count the machine's other work on this side
   // alone.
   run_options.measure_alone = [&](Stage& stage) {
@@ -76,15 +77,11 @@ double ideal_speedup(const BenchReport& report) {
 }
 
 std::vector<std::pair<const char*, double>> categories(const Account& account) {
-  return {{"compute", account.compute_s},
-          {"wait for input", account.wait_input_s},
-          {"wait for room", account.wait_room_s},
-          {"wait for replicas", account.replicas_s},
-          {"snapshot", account.snapshot_s},
-          {"checkpoint", account.checkpoint_s},
-          {"report", account.report_s},
-          {"idle", account.idle_s},
-          {"unaccounted", account.total_s - account.accounted_s()}};
+  std::vector<std::pair<const char*, double>> all;
+  for (std::size_t i = 0; i < activity_names.size(); ++i)
+    all.emplace_back(activity_names[i].title, account.seconds[i]);
+  all.emplace_back("unaccounted", account.unaccounted_s());
+  return all;
 }
 
 }  // namespace
@@ -93,9 +90,9 @@ std::optional<BenchReport> bench(const RunPlan& plan, const RunPlan* one_worker,
                                  const BenchOptions& options) {
   std::vector<BenchResult> pipeline, single;
   for (int round = 0; round < (plan.over_mpi ? 1 : options.rounds); ++round) {
-    if (auto result = run_once(plan, options)) pipeline.push_back(*result);
+    if (auto result = run_once(plan, options, options.trace)) pipeline.push_back(*result);
     if (one_worker)
-      if (auto result = run_once(*one_worker, options)) single.push_back(*result);
+      if (auto result = run_once(*one_worker, options, /*trace=*/"")) single.push_back(*result);
   }
   if (pipeline.empty()) return std::nullopt;
   BenchReport report{.pipeline = median(pipeline), .efficiency = efficiency_of(pipeline), .one_worker = {}};

@@ -19,8 +19,8 @@ struct ClockOffset {
 };
 
 /// Nobody leaves a gather before everybody has entered it. So of every round a worker w learns that the first
-/// worker's clock is ahead of its own by at least entered_0 - left_w and by at most left_0 - entered_w: what a
-/// ping and its pong tell, whatever they travel on, and the tightest bounds of all rounds hold.
+/// worker's clock is ahead of its own by at least entered_0 - left_w and by at most left_0 - entered_w: what
+/// a ping and its pong tell, whatever they travel on, and the tightest bounds of all rounds hold.
 ClockOffset offset_to_first(const std::vector<GatherTimes>& first, const std::vector<GatherTimes>& mine);
 
 /// This worker's offset. Collective.

@@ -1,5 +1,7 @@
 #include "lamina/train/summary.hpp"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "lamina/core/files.hpp"
@@ -9,22 +11,15 @@ namespace lamina {
 using Json = nlohmann::json;
 
 void to_json(Json& j, const Account& account) {
-  j = {{"compute_s", account.compute_s},     {"wait_input_s", account.wait_input_s},
-       {"wait_room_s", account.wait_room_s}, {"replicas_s", account.replicas_s},
-       {"snapshot_s", account.snapshot_s},   {"checkpoint_s", account.checkpoint_s},
-       {"report_s", account.report_s},       {"idle_s", account.idle_s},
-       {"total_s", account.total_s},         {"unaccounted_s", account.total_s - account.accounted_s()}};
+  for (std::size_t i = 0; i < activity_names.size(); ++i)
+    j[fmt::format("{}_s", activity_names[i].key)] = account.seconds[i];
+  j["total_s"] = account.total_s;
+  j["unaccounted_s"] = account.unaccounted_s();
 }
 
 void from_json(const Json& j, Account& account) {
-  j.at("compute_s").get_to(account.compute_s);
-  j.at("wait_input_s").get_to(account.wait_input_s);
-  j.at("wait_room_s").get_to(account.wait_room_s);
-  j.at("replicas_s").get_to(account.replicas_s);
-  j.at("snapshot_s").get_to(account.snapshot_s);
-  j.at("checkpoint_s").get_to(account.checkpoint_s);
-  j.at("report_s").get_to(account.report_s);
-  j.at("idle_s").get_to(account.idle_s);
+  for (std::size_t i = 0; i < activity_names.size(); ++i)
+    j.at(fmt::format("{}_s", activity_names[i].key)).get_to(account.seconds[i]);
   j.at("total_s").get_to(account.total_s);
 }
 

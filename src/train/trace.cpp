@@ -24,8 +24,16 @@ Clock::time_point time_of(std::int64_t ns) {
 
 // An array instead of names: there may be tens of thousands.
 void to_json(Json& j, const Span& span) {
-  j = {nanoseconds(span.start), nanoseconds(span.end), span.step, span.message, span.bytes,
-       span.age_steps,          span.stage,            span.lane, span.micro,   static_cast<int>(span.op),
+  j = {nanoseconds(span.start),
+       nanoseconds(span.end),
+       span.step,
+       span.message,
+       span.bytes,
+       span.age_steps,
+       span.stage,
+       span.lane,
+       span.micro,
+       static_cast<int>(span.op),
        static_cast<int>(span.activity)};
 }
 
@@ -106,9 +114,11 @@ class ChromeTrace {
     return microseconds(trace, time) - origin_us_;
   }
 
-  // A flow's ends belong to the spans that they lie in, so they keep off the edges.
-  double inside(const WorkerTrace& trace, const Span& span) const {
-    return (at(trace, span.start) + 3 * at(trace, span.end)) / 4;
+  // A flow's ends belong to the spans that they lie in: it begins where the sender began, and ends just before
+  // the receiver had it.
+  double flow_end(const WorkerTrace& trace, const Span& span) const {
+    const double start = at(trace, span.start), end = at(trace, span.end);
+    return span.op == Op::send ? start : std::max(start, end - 0.5);
   }
 
   void name_track(const WorkerTrace& trace) {
@@ -116,7 +126,8 @@ class ChromeTrace {
     if (trace.num_overwritten > 0)
       name += fmt::format(", the first {} of {} spans are missing", trace.num_overwritten,
                           trace.num_overwritten + static_cast<std::int64_t>(trace.spans.size()));
-    events_.push_back({{"ph", "M"}, {"name", "process_name"}, {"pid", trace.worker}, {"args", {{"name", name}}}});
+    events_.push_back(
+        {{"ph", "M"}, {"name", "process_name"}, {"pid", trace.worker}, {"args", {{"name", name}}}});
     events_.push_back({{"ph", "M"},
                        {"name", "process_sort_index"},
                        {"pid", trace.worker},
@@ -141,7 +152,7 @@ class ChromeTrace {
       args["bytes"] = span.bytes;
     }
     events_.push_back({{"ph", "X"},
-                       {"name", is_message(span) && span.op == Op::send ? "send" : title(span)},
+                       {"name", title(span)},
                        {"cat", activity_names[static_cast<std::size_t>(span.activity)].key},
                        {"pid", trace.worker},
                        {"tid", 0},
@@ -154,19 +165,20 @@ class ChromeTrace {
     const bool sent = span.op == Op::send;
     Json event = {{"ph", sent ? "s" : "f"},
                   {"id", fmt::format("{}.{}", span.lane, span.message)},
-                  {"name", schedule_.lanes.at(static_cast<std::size_t>(span.lane)).gradient ? "gradient" : "activation"},
+                  {"name", schedule_.lanes.at(static_cast<std::size_t>(span.lane)).gradient ? "gradient"
+                                                                                            : "activation"},
                   {"cat", "lane"},
                   {"pid", trace.worker},
                   {"tid", 0},
-                  {"ts", inside(trace, span)}};
+                  {"ts", flow_end(trace, span)}};
     if (!sent) event["bp"] = "e";
     events_.push_back(std::move(event));
     changes_[span.lane].push_back({at(trace, span.end), sent, span.message});
   }
 
   void add_age(const WorkerTrace& trace, const Span& span) {
-    add_counter(trace.worker, fmt::format("snapshot age of stage {}", span.stage), "steps", at(trace, span.start),
-                span.age_steps);
+    add_counter(trace.worker, fmt::format("snapshot age of stage {}", span.stage), "steps",
+                at(trace, span.start), span.age_steps);
   }
 
   void add_counter(int worker, const std::string& name, const char* unit, double at_us, std::int64_t value) {
@@ -174,8 +186,8 @@ class ChromeTrace {
         {{"ph", "C"}, {"name", name}, {"pid", worker}, {"ts", at_us}, {"args", {{unit, value}}}});
   }
 
-  // Messages that were sent and not yet received. By their numbers, so that it is right where the beginning is
-  // missing.
+  // Messages that were sent and not yet received. By their numbers, so that it is right where the beginning
+  // is missing.
   void add_lane_counters() {
     for (auto& [lane, changes] : changes_) {
       std::stable_sort(changes.begin(), changes.end(),
@@ -202,8 +214,8 @@ class ChromeTrace {
 std::string chrome_trace(const Schedule& schedule, const std::vector<WorkerTrace>& traces) {
   Json json = {{"displayTimeUnit", "ms"}, {"traceEvents", ChromeTrace(schedule, traces).events()}};
   for (const WorkerTrace& trace : traces)
-    json["otherData"][fmt::format("worker {}: clock offset, s", trace.worker)] =
-        fmt::format("{:.6f} (at most {:.6f} wrong)", trace.clock_offset_s, trace.clock_error_s);
+    json["otherData"][fmt::format("worker {}", trace.worker)] = {{"clock_offset_s", trace.clock_offset_s},
+                                                                 {"clock_error_s", trace.clock_error_s}};
   return json.dump() + "\n";
 }
 

@@ -21,6 +21,7 @@
 #include "run_directory.hpp"
 #include "snapshot_links.hpp"
 #include "source.hpp"
+#include "trace_file.hpp"
 
 namespace lamina {
 namespace {
@@ -112,6 +113,7 @@ std::optional<RunSummary> WorkerRun::run() {
   if (stop_votes_) stop_votes_->wait(limit_);
   links_.finish();
   std::vector<WorkerReport> reports = gather_reports(worker);
+  if (!options_.trace.empty()) write_trace(plan_, transport_, worker.timeline(), options_.trace, limit_);
   if (!is_sink()) return std::nullopt;
   return summarise(std::move(reports));
 }
@@ -136,6 +138,7 @@ RunStart WorkerRun::agree_on_start() {
       if (given_) check_names(plan_, *given_);
       open_source(start);
       if (writes()) prepare_directory(plan_);
+      if (!options_.trace.empty()) prepare_trace(options_.trace);
     } catch (const Error& e) {
       error = e;
       word["error"] = e.what();
@@ -247,8 +250,8 @@ std::vector<WorkerReport> WorkerRun::gather_reports(Worker& worker) {
   const Stopwatch watch;
   transport_.all_gather("", limit_);
   Account& account = worker.account();
-  account.idle_s = watch.elapsed_s();
-  account.total_s += account.idle_s;
+  account[Activity::idle] = watch.elapsed_s();
+  account.total_s += account[Activity::idle];
   measure_alone(worker.stages());
   WorkerReport report{.worker = transport_.worker(),
                       .host = host_name(),

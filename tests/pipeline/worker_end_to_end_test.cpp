@@ -112,7 +112,7 @@ TEST(WorkerEndToEnd, ReportsAndAccountsCountEveryStage) {
       for (const StageReport& stage : packet.stages) EXPECT_GT(stage.compute_s, 0);
     }
     for (const Account& account : outcome.accounts) {
-      EXPECT_GT(account.compute_s, 0);
+      EXPECT_GT(account[Activity::compute], 0);
       EXPECT_LE(account.accounted_s(), account.total_s);
     }
   }

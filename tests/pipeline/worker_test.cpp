@@ -125,7 +125,7 @@ TEST(Worker, MarksPassEveryStageInOrderAndCarryItsNote) {
 
 TEST(Worker, AccountsForItsTimeOnlyOnce) {
   for (const Account& account : train_on(2).accounts) {
-    EXPECT_GT(account.compute_s, 0);
+    EXPECT_GT(account[Activity::compute], 0);
     EXPECT_LE(account.accounted_s(), account.total_s);
   }
 }

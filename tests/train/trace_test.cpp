@@ -37,7 +37,8 @@ Schedule two_workers() {
 }
 std::vector<WorkerTrace> two_traces() {
   WorkerTrace first{.worker = 0, .host = "alpha", .pid = 10, .spans = {}};
-  WorkerTrace second{.worker = 1, .host = "beta", .pid = 20, .clock_offset_s = 3600, .clock_error_s = 1e-4, .spans = {}};
+  WorkerTrace second{
+      .worker = 1, .host = "beta", .pid = 20, .clock_offset_s = 3600, .clock_error_s = 1e-4, .spans = {}};
   const std::int64_t begin = 2 * hour_ms;
   for (int n = 0; n < 3; ++n) {
     first.spans.push_back(compute(n, begin + 10 * n, begin + 10 * n + 8, 0));

@@ -21,6 +21,9 @@ enum class Op {
   finish,    ///< hand the packet to the sink
 };
 
+/// "feed", "receive", ...
+const char* name_of(Op op);
+
 struct Action {
   Op op;
   int stage;           ///< that computes, or whose input or output it is

@@ -15,6 +15,7 @@ enum class Activity : std::uint8_t {
   compute,
   wait_input,  ///< for the loader, the stage before, or gradients of the stage after
   wait_room,   ///< for whoever receives
+  send,        ///< making a message and handing it to the transport
   replicas,    ///< for the gradients of the stage's other replicas
   snapshot,    ///< filling shadows, publishing parts, and waiting for versions
   checkpoint,
@@ -27,9 +28,10 @@ struct ActivityName {
   const char* key;
   const char* title;
 };
-inline constexpr std::array<ActivityName, 8> activity_names = {{{"compute", "compute"},
+inline constexpr std::array<ActivityName, 9> activity_names = {{{"compute", "compute"},
                                                                 {"wait_input", "wait for input"},
                                                                 {"wait_room", "wait for room"},
+                                                                {"send", "send"},
                                                                 {"replicas", "wait for replicas"},
                                                                 {"snapshot", "snapshot"},
                                                                 {"checkpoint", "checkpoint"},
@@ -69,7 +71,8 @@ struct Span {
 /// Memory   the newest `capacity` spans, set aside once; older ones are overwritten and counted.
 class Timeline {
  public:
-  static constexpr std::size_t default_capacity = 32'768;  // 2.5 MiB; hours of long steps, minutes of short ones
+  static constexpr std::size_t default_capacity =
+      32'768;  // 2.5 MiB; hours of long steps, minutes of short ones
 
   explicit Timeline(std::size_t capacity = default_capacity);
 

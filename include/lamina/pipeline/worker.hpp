@@ -12,26 +12,9 @@
 #include "lamina/pipeline/end_to_end_schedule.hpp"
 #include "lamina/pipeline/snapshot_plane.hpp"
 #include "lamina/pipeline/stage.hpp"
+#include "lamina/pipeline/timeline.hpp"
 
 namespace lamina {
-
-/// Where a worker's seconds went. Each is timed by itself; what is left of `total` is printed as unaccounted.
-struct Account {
-  double compute_s = 0;
-  double wait_input_s = 0;  ///< for the loader, the stage before, or gradients of the stage after
-  double wait_room_s = 0;   ///< for whoever receives
-  double replicas_s = 0;    ///< waiting for the gradients of the stage's other replicas
-  double snapshot_s = 0;    ///< filling shadows, publishing parts, and waiting for versions
-  double checkpoint_s = 0;
-  double report_s = 0;  ///< in the sink: metrics, progress
-  double idle_s = 0;    ///< after the stream's end, until everybody is done
-  double total_s = 0;
-
-  double accounted_s() const {
-    return compute_s + wait_input_s + wait_room_s + replicas_s + snapshot_s + checkpoint_s + report_s +
-           idle_s;
-  }
-};
 
 /// What a run does at its ends and at marks. Unset where the worker has no such end.
 struct WorkerHooks {
@@ -57,26 +40,33 @@ class Worker {
   void run();
 
   std::vector<Stage>& stages() { return stages_; }
-  const Account& account() const { return account_; }
-  Account& account() { return account_; }
+  const Timeline& timeline() const { return timeline_; }
+  const Account& account() const { return timeline_.account(); }
+  Account& account() { return timeline_.account(); }
 
  private:
   const std::vector<Action>& actions_for(PacketKind kind) const;
   void perform(const std::vector<Action>& actions);
   void perform(const Action& action);
-  void feed();
-  void receive(int lane);
-  void join(int lane);
-  Packet take(int lane);
+  /// The stretch of time that begins now.
+  Span begin(const Action& action, Activity activity) const;
+  /// Ends it now, and begins the next at the same instant.
+  void note(Span& span);
+  /// The same for a span of computing, of which some went into waiting for replicas.
+  void note_compute(Span& span, double replicas_s);
+  void feed(const Action& action);
+  void receive(const Action& action);
+  void join(const Action& action);
+  Packet take(Span& span);
   void receive_gradient(const Action& action);
   void expect_gradient(int lane);
-  void compute(int stage);
-  void train(Stage& stage);
+  void compute(const Action& action);
+  void train(const Action& action);
   void forward(const Action& action);
   void backward(const Action& action);
-  void update(int stage);
+  void update(const Action& action);
   void send(const Action& action);
-  void finish();
+  void finish(const Action& action);
   Stage& stage_at(int index);
 
   Action first_;         // of every round: shows what kind of packet it is about
@@ -89,13 +79,15 @@ class Worker {
   SnapshotPlane& snapshots_;
   WorkerHooks hooks_;
   Seconds limit_;
-  Account account_;
+  Timeline timeline_;
+  std::int64_t step_ = 0;            // of the packet of this round
   Packet packet_;                    // the one in hand, or a micro-batch of it
   at::Tensor gradient_BCHW_;         // the one in hand
   Packet batch_;                     // what was fed, of which the micro-batches are
   Packet left_;                      // the micro-batches that have left the network
   std::optional<Packet> held_back_;  // fed, but a flush has to go first
   bool step_is_open_ = false;
+  std::vector<std::int64_t> carried_;                          // by lane: messages sent or received here
   std::vector<int> expected_;                                  // by lane: gradients that are sure to come
   std::vector<std::deque<std::unique_ptr<SendHandle>>> sent_;  // by lane: sends not waited for, oldest first
   std::vector<std::unique_ptr<ReceiveHandle>> posted_;         // by lane: the receive posted ahead

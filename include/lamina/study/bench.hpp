@@ -23,6 +23,7 @@ struct BenchOptions {
   int steps = 30;          ///< of the stream, after its warm-up
   int rounds = 3;          ///< repetitions, one under MPI; the one of median efficiency is reported
   int alone_repeats = 10;  ///< steps per measurement of a stage by itself
+  std::string trace{};     ///< a file for the trace of the pipeline's last round
 };
 
 struct BenchReport {

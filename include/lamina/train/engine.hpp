@@ -27,6 +27,8 @@ struct RunOptions {
   };  ///< asked by the first stage before every packet
   /// Measures a stage while every other worker waits; called for each stage before and after the stream.
   std::function<double(Stage&)> measure_alone{};
+  /// Writes what every worker did to this file, as a Chrome trace (trace.hpp).
+  std::string trace{};
   /// Every worker has a snapshot board of its own, and snapshots travel as between processes, though the
   /// workers are threads of this one: for tests and benchmarks of that way.
   bool snapshots_over_tcp = false;

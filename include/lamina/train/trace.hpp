@@ -26,8 +26,8 @@ WorkerTrace worker_trace(const std::string& text);
 
 /// All workers' traces as Chrome's trace format, JSON, which Perfetto (ui.perfetto.dev) and chrome://tracing
 /// open: a track a worker, by the first worker's clock from the earliest span on; sends and receives of a
-/// message joined by a flow; the messages on each lane and the age of each stage's snapshots as counters. What
-/// was overwritten is named in the track's title.
+/// message joined by a flow; the messages on each lane and the age of each stage's snapshots as counters.
+/// What was overwritten is named in the track's title.
 std::string chrome_trace(const Schedule& schedule, const std::vector<WorkerTrace>& traces);
 
 }  // namespace lamina
