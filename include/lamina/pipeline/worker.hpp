@@ -19,7 +19,7 @@ namespace lamina {
 struct Account {
   double compute_s = 0;
   double wait_input_s = 0;  ///< for the loader, the stage before, or gradients of the stage after
-  double wait_room_s = 0;   ///< for whoever receives
+  double wait_room_s = 0;   ///< for whoever receives, and handing over
   double replicas_s = 0;    ///< waiting for the gradients of the stage's other replicas
   double snapshot_s = 0;    ///< filling shadows, publishing parts, and waiting for versions
   double checkpoint_s = 0;
