@@ -36,6 +36,7 @@ Schedule schedule_of(const std::string& name, const Shape& shape) {
 // Calls check(schedule, shape) for every name, up to five workers with one or two stages each.
 template <class Check>
 void for_each_schedule(const Check& check) {
+  int checked = 0;
   for (const std::string& name : end_to_end_schedule_names())
     for (int workers = 1; workers <= 5; ++workers)
       for (int turns = 1; turns <= 2; ++turns)
@@ -46,7 +47,9 @@ void for_each_schedule(const Check& check) {
           SCOPED_TRACE(name + " of " + std::to_string(workers) + " workers, " + std::to_string(shape.stages) +
                        " stages, " + std::to_string(micro_batches) + " micro-batches");
           check(schedule_of(name, shape), shape);
+          ++checked;
         }
+  EXPECT_GT(checked, 400);
 }
 
 TEST(EndToEndSchedule, EveryStageGoesForwardAndBackWithEveryMicroBatchInOrderAndThenUpdates) {

@@ -15,7 +15,7 @@ enum class Activity : std::uint8_t {
   compute,
   wait_input,  ///< for the loader, the stage before, or gradients of the stage after
   wait_room,   ///< for whoever receives
-  send,        ///< making a message and handing it to the transport
+  send,        ///< handing a message over; where cores are short, whoever is woken by it may go first
   replicas,    ///< for the gradients of the stage's other replicas
   snapshot,    ///< filling shadows, publishing parts, and waiting for versions
   checkpoint,
