@@ -16,7 +16,8 @@ enum class Op {
   forward,   ///< run a stage on a micro-batch and keep its graph
   backward,  ///< pull a micro-batch's gradient back through a stage, and add up that of its parameters
   update,    ///< the optimizer's step of a stage, with the gradients of all micro-batches
-  send,      ///< hand the packet, or the receiver's piece of it, to a lane; to a gradient lane, what backward left
+  send,      ///< hand the packet, or the receiver's piece of it, to a lane; to a gradient lane, what backward
+             ///< left
   finish,    ///< hand the packet to the sink
 };
 
@@ -28,6 +29,9 @@ struct Action {
   int steps_back = 0;  ///< 1: of the step before this round's, whose end this round still has to do
   friend bool operator==(const Action&, const Action&) = default;
 };
+
+/// As messages name it, e.g. "receive of stage 2".
+std::string text(const Action& action);
 
 /// From which worker to which a lane leads, and whose output travels on it.
 struct ScheduleLane {
@@ -76,8 +80,9 @@ Schedule streaming_schedule(const std::vector<WorkerGroup>& groups);
 
 /// When each worker does what, if every stage takes one slot and everything else none.
 struct Grid {
-  std::vector<std::vector<std::string>>
-      cells;  ///< by worker and slot: "s1:3" is stage 1 on packet 3; "" idles
+  /// By worker and slot: "s1:3" is stage 1 on packet 3, "f1:3.0" and "b1:3.0" its forward and backward on
+  /// micro-batch 0; "" idles.
+  std::vector<std::vector<std::string>> cells;
 };
 
 /// Plays `packets` rounds with `buffers` messages a lane.
