@@ -23,6 +23,7 @@ struct StageOptions {
   std::int64_t window = 1;  ///< k of METHOD section 3
   double ema_momentum = 0.995;
   double sleep_s = 0;  ///< > 0: a training step sleeps so long and computes nothing, for studies of schedules
+  double sleep_deviation = 0;  ///< of that time from step to step, as a part of it: see jitter()
 };
 
 /// Sees every gradient of a step, by the parameter's name, before the optimizer uses it.
