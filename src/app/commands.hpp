@@ -16,6 +16,7 @@ void add_train_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
 void add_show_command(CLI::App& app);
 void add_plan_command(CLI::App& app);
+void add_simulate_command(CLI::App& app);
 void add_step_command(CLI::App& app);
 void add_export_command(CLI::App& app);
 void add_bench_command(CLI::App& app);

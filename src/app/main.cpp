@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   lamina::add_eval_command(app);
   lamina::add_show_command(app);
   lamina::add_plan_command(app);
+  lamina::add_simulate_command(app);
   lamina::add_step_command(app);
   lamina::add_export_command(app);
   lamina::add_bench_command(app);

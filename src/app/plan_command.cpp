@@ -1,14 +1,31 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <numeric>
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+#include <set>
 
 #include "commands.hpp"
+#include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
-#include "lamina/nn/partition.hpp"
-#include "lamina/study/profile.hpp"
+#include "lamina/study/module_profile.hpp"
 
 namespace lamina {
 namespace {
+
+constexpr double mib = 1 << 20;
+
+struct Arguments : ConfigArguments {
+  std::string write;
+  std::string profile;
+  int repeats = 7;
+  double memory_mib = 0;
+  double mib_per_s = 0;
+  std::vector<double> speeds;
+  std::vector<std::int64_t> windows;
+  std::int64_t workers = 0;
+};
 
 std::int64_t wanted_stages(const IntOrList& stages) {
   if (const auto* list = std::get_if<std::vector<std::int64_t>>(&stages))
@@ -16,36 +33,151 @@ std::int64_t wanted_stages(const IntOrList& stages) {
   return std::get<std::int64_t>(stages);
 }
 
-std::vector<double> sums(const std::vector<double>& seconds, const std::vector<std::int64_t>& ends) {
-  std::vector<double> stage_s(ends.size() + 1, 0.0);
-  for (std::size_t module = 0, stage = 0; module < seconds.size(); ++module) {
-    stage_s[stage] += seconds[module];
-    if (stage < ends.size() && static_cast<std::int64_t>(module) == ends[stage]) ++stage;
-  }
-  return stage_s;
+// The configuration's window, and those that are to be priced beside it.
+std::vector<std::int64_t> windows_of(const Arguments& arguments, const RunPlan& plan) {
+  std::set<std::int64_t> windows(arguments.windows.begin(), arguments.windows.end());
+  windows.insert(plan.stage_options.window);
+  return {windows.begin(), windows.end()};
 }
 
-void print(const RunPlan& plan, const std::vector<double>& seconds, const std::vector<std::int64_t>& ends) {
-  for (std::size_t i = 0; i < seconds.size(); ++i)
-    fmt::print("module {:<3} {:8.2f} ms a step\n", i, 1e3 * seconds[i]);
-  const std::vector<double> stage_s = sums(seconds, ends);
-  double slowest_s = 0;
-  for (std::size_t s = 0; s < stage_s.size(); ++s) {
-    fmt::print("stage  {:<3} {:8.2f} ms a step\n", s, 1e3 * stage_s[s]);
-    slowest_s = std::max(slowest_s, stage_s[s]);
+ModuleProfile profile_of(const Arguments& arguments, const RunPlan& plan) {
+  if (!arguments.profile.empty() && std::filesystem::exists(arguments.profile))
+    return read_profile(arguments.profile, plan);
+  ModuleProfile profile = measure_profile(plan, windows_of(arguments, plan), arguments.repeats);
+  if (!arguments.profile.empty()) write_profile(arguments.profile, profile);
+  return profile;
+}
+
+std::string text(const std::optional<double>& images_per_s) {
+  return images_per_s ? fmt::format("{:.1f} images/s", *images_per_s) : "no cut within the memory";
+}
+
+class Planner {
+ public:
+  Planner(const Arguments& arguments, const RunPlan& plan, const ModuleProfile& profile)
+      : arguments_(arguments), plan_(plan), profile_(profile) {}
+
+  StagePlan cut(std::int64_t window, bool lookahead, std::int64_t workers, bool replicas) const {
+    StageProblem problem =
+        stage_problem(profile_, window, lookahead, static_cast<int>(plan_.config.pipeline.buffers));
+    problem.speeds.assign(static_cast<std::size_t>(workers), 1.0);
+    if (!arguments_.speeds.empty()) {
+      if (static_cast<std::int64_t>(arguments_.speeds.size()) != workers)
+        throw Error(ErrorKind::config,
+                    fmt::format("--speeds: expected one for each of the {} workers, found {}", workers,
+                                arguments_.speeds.size()));
+      problem.speeds = arguments_.speeds;
+    }
+    if (arguments_.memory_mib > 0) problem.most_bytes = mib * arguments_.memory_mib;
+    problem.bytes_per_s = mib * arguments_.mib_per_s;
+    problem.replicas = replicas;
+    return plan_stages(problem);
   }
-  fmt::print("pipeline.stages: [{}]\n", fmt::join(ends, ", "));
-  fmt::print("promises {:.1f} images/s with a worker of {} thread(s) for each stage\n",
-             static_cast<double>(plan.config.train.batch) / slowest_s, *plan.config.pipeline.threads);
+
+  /// Images a second with the best cut; nothing if there is none within the memory.
+  std::optional<double> price(std::int64_t window, bool lookahead, std::int64_t workers) const {
+    try {
+      return images_per_s(cut(window, lookahead, workers, false));
+    } catch (const Error&) {
+      return std::nullopt;
+    }
+  }
+
+  double images_per_s(const StagePlan& plan) const {
+    return static_cast<double>(plan_.config.train.batch) / plan.step_s;
+  }
+
+  void print_modules() const {
+    const WindowProfile& costs = profile_.of_window(plan_.stage_options.window);
+    for (int module = 0; module < static_cast<int>(plan_.modules.size()); ++module) {
+      const RunCost cost = costs.cost(module, module, /*lookahead=*/false);
+      fmt::print("module {:<3} {:8.2f} ms a step, {:8.1f} MiB, sends {:7.2f} MiB\n", module,
+                 1e3 * cost.seconds, cost.peak_bytes / mib,
+                 profile_.message_bytes[static_cast<std::size_t>(module)] / mib);
+    }
+  }
+
+  void print_stages(const StagePlan& plan) const {
+    for (std::size_t i = 0; i < plan.stages.size(); ++i) {
+      const PlannedStage& stage = plan.stages[i];
+      fmt::print("stage  {:<3} {:8.2f} ms a step, {:8.1f} MiB, modules {} to {}", i, 1e3 * stage.seconds,
+                 stage.bytes / mib, stage.first, stage.last);
+      if (stage.send_s > 0) fmt::print(", its link {:.2f} ms", 1e3 * stage.send_s);
+      fmt::print("\n");
+    }
+    fmt::print("pipeline.stages: [{}]\n", fmt::join(plan.ends(), ", "));
+    fmt::print("promises {:.1f} images/s with a worker of {} thread(s) for each stage\n", images_per_s(plan),
+               *plan_.config.pipeline.threads);
+    const PlannedStage& slowest = plan.stages[static_cast<std::size_t>(plan.slowest)];
+    fmt::print("limit: {}\n",
+               plan.by_link ? fmt::format("the link behind stage {}, {:.2f} ms a step", plan.slowest,
+                                          1e3 * slowest.send_s)
+               : slowest.first == slowest.last
+                   ? fmt::format("stage {}, a single module: only replicas or more blocks a cut would help",
+                                 plan.slowest)
+                   : fmt::format("stage {}", plan.slowest));
+  }
+
+  // Every window that was measured, with what crosses the stages' boundaries and without; each with its best
+  // cut.
+  void print_prices(std::int64_t workers) const {
+    for (const WindowProfile& costs : profile_.windows) {
+      const auto stop = price(costs.window, false, workers);
+      fmt::print("window {}: ", costs.window);
+      if (costs.window == 1 || workers == 1) {
+        fmt::print("{}\n", text(stop));
+        continue;
+      }
+      const auto lookahead = price(costs.window, true, workers);
+      fmt::print("{} with across_stages: lookahead, {} with stop", text(lookahead), text(stop));
+      if (lookahead && stop) fmt::print("; lookahead costs {:.1f} %", 100 * (1 - *lookahead / *stop));
+      fmt::print("\n");
+    }
+  }
+
+  // For so many workers, of which several may share a stage.
+  void print_replicas(std::int64_t window, bool lookahead, std::int64_t workers, double alone) const {
+    const StagePlan plan = cut(window, lookahead, workers, true);
+    std::vector<int> replicas;
+    for (const PlannedStage& stage : plan.stages) replicas.push_back(stage.replicas);
+    const auto most = *std::max_element(replicas.begin(), replicas.end());
+    fmt::print(
+        "{} workers with replicas: {:.1f} images/s, {:.2f} times that, with pipeline.stages: [{}], "
+        "pipeline.replicas: [{}]{}\n",
+        workers, images_per_s(plan), images_per_s(plan) / alone, fmt::join(plan.ends(), ", "),
+        fmt::join(replicas, ", "), most > 1 ? "" : " (none helps)");
+  }
+
+ private:
+  const Arguments& arguments_;
+  const RunPlan& plan_;
+  const ModuleProfile& profile_;
+};
+
+void run_plan_command(const Arguments& arguments) {
+  const RunPlan plan = arguments.plan();
+  const ModuleProfile profile = profile_of(arguments, plan);
+  const Planner planner(arguments, plan, profile);
+  const std::int64_t stages = wanted_stages(plan.config.pipeline.stages);
+  const std::int64_t window = plan.stage_options.window;
+  const bool lookahead = plan.config.method.mlaan.across_stages == "lookahead";
+  planner.print_modules();
+  const StagePlan best = planner.cut(window, lookahead, stages, false);
+  planner.print_stages(best);
+  planner.print_prices(stages);
+  if (arguments.speeds.empty())
+    planner.print_replicas(window, lookahead,
+                           std::max(arguments.workers, stages + (arguments.workers > 0 ? 0 : 1)),
+                           planner.images_per_s(best));
+  if (arguments.write.empty()) return;
+  RunConfig config = plan.config;
+  config.pipeline.stages = best.ends();
+  write_file_atomically(arguments.write, to_yaml(list_fields(config)));
 }
 
 }  // namespace
 
 void add_plan_command(CLI::App& app) {
-  struct Arguments : ConfigArguments {
-    std::string write;
-    int repeats = 7;
-  };
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand(
       "plan",
@@ -55,16 +187,25 @@ void add_plan_command(CLI::App& app) {
   command->add_option("--repeats", arguments->repeats, "steps measured per module; the median counts")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
-  command->callback([arguments] {
-    const RunPlan plan = arguments->plan();
-    const std::vector<double> seconds = measure_modules(plan, arguments->repeats);
-    const auto ends = balanced_cut(seconds, wanted_stages(plan.config.pipeline.stages));
-    print(plan, seconds, ends);
-    if (arguments->write.empty()) return;
-    RunConfig config = plan.config;
-    config.pipeline.stages = ends;
-    write_file_atomically(arguments->write, to_yaml(list_fields(config)));
-  });
+  command->add_option("--profile", arguments->profile,
+                      "the measurements: taken from this file if it is there, else written to it");
+  command->add_option("--memory-mib", arguments->memory_mib, "that a worker has for tensors; 0: no limit")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--mib-per-s", arguments->mib_per_s, "of the links between workers; 0: no limit")
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--speeds", arguments->speeds,
+                   "of the stages' workers: one each, by commas; 1 is this machine's")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
+  command->add_option("--windows", arguments->windows, "also measure and price these windows k, by commas")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 64));
+  command
+      ->add_option("--workers", arguments->workers,
+                   "workers for which replicas are proposed; 0: one more than there are stages")
+      ->check(CLI::Range(0, 65536));
+  command->callback([arguments] { run_plan_command(*arguments); });
 }
 
 }  // namespace lamina

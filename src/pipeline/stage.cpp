@@ -7,6 +7,7 @@
 
 #include "lamina/core/clock.hpp"
 #include "lamina/core/error.hpp"
+#include "lamina/pipeline/jitter.hpp"
 #include "window_sweep.hpp"
 
 namespace lamina {
@@ -114,7 +115,9 @@ at::Tensor Stage::train(Packet& packet) {
 
 // The packet goes on as a step's would: with activations of their size, and a loss for every branch.
 at::Tensor Stage::sleep(Packet& packet) const {
-  std::this_thread::sleep_for(Seconds(options_.sleep_s));
+  const JitterKey key{.stream = static_cast<std::uint64_t>(index()),
+                      .number = static_cast<std::uint64_t>(packet.step)};
+  std::this_thread::sleep_for(Seconds(options_.sleep_s * jitter(options_.sleep_deviation, key)));
   for (const Part& part : parts_) {
     ModuleReport report;
     for (const Branch& branch : part.module.branches()) report.losses.push_back({branch.spec().name, 0, 0});

@@ -83,4 +83,16 @@ std::vector<StageSpec> make_stage_specs(const std::vector<std::vector<ModuleSpec
   return specs;
 }
 
+std::vector<std::vector<int>> shadowed_stages(const std::vector<StageSpec>& specs) {
+  std::vector<std::vector<int>> all;
+  for (const StageSpec& reader : specs) {
+    std::set<int> owners;
+    for (const std::string& part : reader.shadowed())
+      for (const StageSpec& owner : specs)
+        if (owns(owner, part)) owners.insert(owner.index);
+    all.emplace_back(owners.begin(), owners.end());
+  }
+  return all;
+}
+
 }  // namespace lamina

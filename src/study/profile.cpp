@@ -1,12 +1,10 @@
 #include "lamina/study/profile.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 
 #include "lamina/core/clock.hpp"
-#include "lamina/study/spread.hpp"
 
 namespace lamina {
 namespace {
@@ -88,18 +86,6 @@ std::vector<double> measure_stage(Stage& stage, const RunPlan& plan, int repeats
   for (int i = 0; i < StageProbe::warmup_steps; ++i) probe.step_s();
   std::vector<double> seconds(static_cast<std::size_t>(repeats));
   std::generate(seconds.begin(), seconds.end(), [&] { return probe.step_s(); });
-  return seconds;
-}
-
-std::vector<double> measure_modules(const RunPlan& plan, int repeats) {
-  at::set_num_threads(static_cast<int>(*plan.config.pipeline.threads));
-  const Initializer init = plan.initializer();
-  std::vector<double> seconds;
-  for (const ModuleSpec& module : plan.modules) {
-    Stage alone(make_stage_specs({{module}}, plan.stage_options.window, false).front(), plan.stage_options,
-                init);
-    seconds.push_back(spread(measure_stage(alone, plan, repeats)).median);
-  }
   return seconds;
 }
 

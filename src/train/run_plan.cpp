@@ -126,6 +126,12 @@ at::MemoryFormat RunPlan::format() const {
                                                        : at::MemoryFormat::ChannelsLast;
 }
 
+PlayOptions RunPlan::play_options() const {
+  return {.buffers = static_cast<int>(config.pipeline.buffers),
+          .carrier = over_nccl ? Carrier::nccl : Carrier::separate_lanes,
+          .snapshots = {.policy = snapshots, .reads = shadowed_stages(stages)}};
+}
+
 RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   resolve_schedule(config, launch);
   apply_e2e(config);
@@ -175,8 +181,7 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   if (!config.pipeline.threads) config.pipeline.threads = resolve_threads(launch, workers);
   plan.config = std::move(config);
   plan.schedule = make_schedule(plan.config.pipeline, plan.groups);
-  if (!plan.is_end_to_end())
-    play(plan.schedule, 2 * plan.num_workers() + 2, static_cast<int>(plan.config.pipeline.buffers));
+  require_no_deadlock(plan.schedule, plan.play_options());
   plan.lanes = make_lanes(plan);
   return plan;
 }

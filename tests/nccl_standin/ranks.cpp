@@ -64,6 +64,15 @@ bool Rank::stream_ends(Milliseconds limit) const {
   return comes_true([event = record(stream)] { return event->done(); }, limit);
 }
 
+void use_edge(const Rank& rank, int from, int to) {
+  std::vector<float> value(1);
+  if (rank.number == from) {
+    ASSERT_TRUE(rank.perform({{.to = to, .buffer = &value}}));
+  } else if (rank.number == to) {
+    ASSERT_TRUE(rank.perform({{.from = from, .buffer = &value}}));
+  }
+}
+
 void run_ranks(int num_ranks, const std::function<void(Rank&)>& body) {
   ncclUniqueId id;
   ASSERT_EQ(ncclGetUniqueId(&id), ncclSuccess);

@@ -48,6 +48,9 @@ class Rank {
   const cudaStream_t stream;
 };
 
+/// Both ends use an edge once, in the given direction; other ranks do nothing.
+void use_edge(const Rank& rank, int from, int to);
+
 /// Runs `body` as all ranks of a new communicator, each in a thread of its own.
 void run_ranks(int num_ranks, const std::function<void(Rank&)>& body);
 

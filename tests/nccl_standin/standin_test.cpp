@@ -63,16 +63,6 @@ TEST(NcclStandin, OperationsOnAPeerKeepTheirOrder) {
   });
 }
 
-// Both ends use an edge once, in the given direction.
-void use_edge(const Rank& rank, int from, int to) {
-  Values value(1);
-  if (rank.number == from) {
-    ASSERT_TRUE(rank.perform({{.to = to, .buffer = &value}}));
-  } else if (rank.number == to) {
-    ASSERT_TRUE(rank.perform({{.from = from, .buffer = &value}}));
-  }
-}
-
 TEST(NcclStandin, ASmallSendWaitsForItsReceive) {
   std::atomic<bool> looked = false;
   run_ranks(2, [&](Rank& rank) {
@@ -131,55 +121,6 @@ TEST(NcclStandin, AnotherStreamIsHeldBackToo) {
       EXPECT_TRUE(rank.perform({{.from = 1, .buffer = &value}}));
     }
   });
-}
-
-// Three stages train with `lag: 0`: the first begins a step once the last has done the one before. The one in
-// the middle receives ahead, in a group with its send or before it. Says whether all get through.
-bool three_stages_get_through(bool grouped) {
-  constexpr int num_steps = 5;
-  std::atomic<int> num_done = 0;  // steps of the last stage
-  std::atomic<int> num_through = 0;
-  const Milliseconds limit = grouped ? patience : moment;
-  run_ranks(3, [&](Rank& rank) {
-    use_edge(rank, 0, 1);
-    use_edge(rank, 1, 2);
-    Values in(1);
-    Values out(1);
-    if (rank.number == 1) {
-      ASSERT_TRUE(rank.perform({{.from = 0, .buffer = &in}}));
-    }
-    for (int step = 0; step < num_steps; ++step) {
-      if (rank.number == 0) {
-        if (!comes_true([&] { return num_done == step; }, limit)) return;
-        if (!rank.perform({{.to = 1, .buffer = &out}}, limit)) return;
-      } else if (rank.number == 1) {
-        const Rank::Step send{.to = 2, .buffer = &out};
-        const Rank::Step receive{.from = 0, .buffer = &in};
-        if (step + 1 == num_steps) {
-          if (!rank.perform({send}, limit)) return;
-        } else if (grouped) {
-          if (!rank.perform({send, receive}, limit)) return;
-        } else {
-          EXPECT_EQ(rank.call(receive), ncclInProgress);
-          EXPECT_EQ(rank.settle(), ncclSuccess);
-          if (!rank.perform({send}, limit)) return;
-        }
-      } else {
-        if (!rank.perform({{.from = 1, .buffer = &in}}, limit)) return;
-        ++num_done;
-      }
-    }
-    ++num_through;
-  });
-  return num_through == 3;
-}
-
-TEST(NcclStandin, AReceiveAheadOfTheSendHangsThreeStagesAtLagZero) {
-  EXPECT_FALSE(three_stages_get_through(false));
-}
-
-TEST(NcclStandin, AReceiveInTheGroupOfTheSendDoesNot) {
-  EXPECT_TRUE(three_stages_get_through(true));
 }
 
 TEST(NcclStandin, FinalizeWaitsForTheOthers) {

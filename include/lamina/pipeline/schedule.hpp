@@ -33,6 +33,9 @@ struct Action {
   friend bool operator==(const Action&, const Action&) = default;
 };
 
+/// As messages name it, e.g. "receive of stage 2".
+std::string text(const Action& action);
+
 /// From which worker to which a lane leads, and whose output travels on it.
 struct ScheduleLane {
   int from;
@@ -84,8 +87,9 @@ Schedule streaming_schedule(const std::vector<WorkerGroup>& groups);
 
 /// When each worker does what, if every stage takes one slot and everything else none.
 struct Grid {
-  std::vector<std::vector<std::string>>
-      cells;  ///< by worker and slot: "s1:3" is stage 1 on packet 3; "" idles
+  /// By worker and slot: "s1:3" is stage 1 on packet 3, "f1:3.0" and "b1:3.0" its forward and backward on
+  /// micro-batch 0; "" idles.
+  std::vector<std::vector<std::string>> cells;
 };
 
 /// Plays `packets` rounds with `buffers` messages a lane.

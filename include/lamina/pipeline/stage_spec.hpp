@@ -31,4 +31,7 @@ std::string window_part_name(std::int64_t module);
 std::vector<StageSpec> make_stage_specs(const std::vector<std::vector<ModuleSpec>>& stages,
                                         std::int64_t window, bool lookahead);
 
+/// By stage, the stages that own the parts it shadows, in rising order.
+std::vector<std::vector<int>> shadowed_stages(const std::vector<StageSpec>& specs);
+
 }  // namespace lamina

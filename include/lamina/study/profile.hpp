@@ -37,8 +37,4 @@ class StageProbe {
 /// Seconds of each of `repeats` training steps of a stage by itself, after a warm-up.
 std::vector<double> measure_stage(Stage& stage, const RunPlan& plan, int repeats);
 
-/// Seconds of one training step of every module by itself, with the plan's batch and threads: the median of
-/// `repeats`.
-std::vector<double> measure_modules(const RunPlan& plan, int repeats);
-
 }  // namespace lamina

@@ -6,7 +6,7 @@
 #include "lamina/comm/mpi.hpp"
 #include "lamina/comm/transport.hpp"
 #include "lamina/data/open.hpp"
-#include "lamina/pipeline/schedule.hpp"
+#include "lamina/pipeline/schedule_play.hpp"
 #include "lamina/pipeline/snapshot_policy.hpp"
 #include "lamina/pipeline/stage.hpp"
 #include "lamina/pipeline/stage_cut.hpp"
@@ -47,6 +47,8 @@ struct RunPlan {
   bool is_end_to_end() const { return stage_options.micro_batches > 0; }
   int num_workers() const { return groups.back().first_worker + groups.back().replicas; }
   at::MemoryFormat format() const;
+  /// How this plan's schedule is played: its carrier, buffers and snapshots; nothing takes time.
+  PlayOptions play_options() const;
   /// First values as every run of this plan has them; `given` tensors take their place.
   Initializer initializer(at::ScalarType dtype = at::kFloat,
                           std::shared_ptr<const GivenTensors> given = nullptr) const;

@@ -1,0 +1,94 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "lamina/core/error.hpp"
+#include "lamina/study/simulated_pipeline.hpp"
+#include "lamina/train/engine.hpp"
+#include "train/plan_of.hpp"
+
+// Real workers beside the simulation of them. Their stages sleep a set time instead of computing, so that the
+// machine's cores are no limit; with jitter both draw the same times.
+
+namespace lamina {
+namespace {
+
+struct Options {
+  int steps = 200;
+  int sleep_ms = 50;
+};
+
+struct Variant {
+  int workers;
+  int stages;
+  double deviation = 0;
+  const char* snapshots = "{}";
+  const char* mlaan = "none";
+};
+
+RunPlan plan_for(const Options& options, const Variant& variant) {
+  RunPlan plan = plan_of(fmt::format(
+      "model: {{backbone: resnet32}}\npartition: {{modules: 16}}\n"
+      "method: {{framework: greedy, mlaan: {}}}\n"
+      "pipeline: {{stages: {}, workers: {}, threads: 1}}\nsnapshots: {}\n"
+      "data: {{name: synthetic, test_limit: 2}}\n"
+      "train: {{batch: 2, max_steps: {}, epochs: 1000, eval_every_steps: {}}}\n",
+      variant.mlaan, variant.stages, variant.workers, variant.snapshots, options.steps, options.steps));
+  plan.stage_options.sleep_s = 1e-3 * options.sleep_ms;
+  plan.stage_options.sleep_deviation = variant.deviation;
+  return plan;
+}
+
+double real_steps_per_s(const RunPlan& plan) {
+  const RunSummary summary = run(plan, {.mode = RunMode::bench}).value();
+  return summary.images_per_s / static_cast<double>(plan.config.train.batch);
+}
+
+// The steps that Reporter counts.
+double simulated_steps_per_s(const Options& options, const RunPlan& plan) {
+  constexpr int reporters_warmup = 3;
+  SimulatedPipeline pipeline = simulated(plan, /*measure_parts=*/false);
+  pipeline.stage_s.assign(plan.stages.size(), plan.stage_options.sleep_s);
+  pipeline.deviation = plan.stage_options.sleep_deviation;
+  return 1 / simulate(pipeline, options.steps - reporters_warmup, reporters_warmup).step_s;
+}
+
+void compare(const Options& options) {
+  const std::vector<Variant> variants{
+      {.workers = 4, .stages = 4},
+      {.workers = 4, .stages = 5},
+      {.workers = 8, .stages = 8},
+      {.workers = 8, .stages = 8, .deviation = 0.1},
+      {.workers = 8, .stages = 11, .deviation = 0.1},
+      {.workers = 4, .stages = 4, .snapshots = "{policy: lag, lag: 0}", .mlaan = "{window: 2}"},
+      {.workers = 4, .stages = 4, .snapshots = "{policy: lag, lag: 2}", .mlaan = "{window: 2}"},
+  };
+  for (const Variant& variant : variants) {
+    const RunPlan plan = plan_for(options, variant);
+    const double real = real_steps_per_s(plan), expected = simulated_steps_per_s(options, plan);
+    fmt::print(
+        "{} workers, {} stages, jitter {:.2f}, mlaan {}, snapshots {}: {:.3f} steps/s, simulated {:.3f}, "
+        "ratio {:.4f}\n",
+        variant.workers, variant.stages, variant.deviation, variant.mlaan, variant.snapshots, real, expected,
+        real / expected);
+  }
+}
+
+}  // namespace
+}  // namespace lamina
+
+int main(int argc, char** argv) {
+  CLI::App app("Sleeping workers beside the simulation of them");
+  lamina::Options options;
+  app.add_option("--steps", options.steps)->check(CLI::Range(10, 1000000))->capture_default_str();
+  app.add_option("--sleep-ms", options.sleep_ms)->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  try {
+    lamina::compare(options);
+  } catch (const lamina::Error& error) {
+    std::cerr << error.what() << '\n';
+    return error.exit_code();
+  }
+  return 0;
+}

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "lamina/study/stage_plan.hpp"
+#include "lamina/train/run_plan.hpp"
+
+namespace lamina {
+
+/// What a run of modules was measured to cost as a stage by itself.
+struct RunCost {
+  double seconds = 0;     ///< a training step
+  double kept_bytes = 0;  ///< between steps: parameters, momentum, shadows, the input
+  double peak_bytes = 0;  ///< within a step, those included
+};
+
+/// Measurements for windows of k modules. What a module adds to a stage depends on the k-1 modules before it,
+/// whose windows it is in, and on no others; so runs of up to k modules say what any stage costs.
+struct WindowProfile {
+  std::int64_t window = 1;
+  std::vector<std::vector<RunCost>> runs{};  ///< [n-1][m]: the n modules up to m; empty where there are fewer
+  std::vector<RunCost> with_shadows{};       ///< [m]: up to k-1 modules up to m, with the shadows behind them
+
+  /// What the modules first to last cost as a stage; with `lookahead` also the shadows behind them.
+  RunCost cost(int first, int last, bool lookahead) const;
+};
+
+/// What the modules of a network cost on a machine.
+struct ModuleProfile {
+  std::map<std::string, std::string> of{};  ///< the configuration's fields that decide it
+  std::string machine{};
+  std::vector<double> message_bytes{};   ///< by module: a batch's output
+  std::vector<double> gradient_bytes{};  ///< by module
+  std::vector<WindowProfile> windows{};
+
+  /// @throws Error{config} if that window was not measured.
+  const WindowProfile& of_window(std::int64_t window) const;
+};
+
+/// Measures the plan's modules, with the windows given. `repeats` steps each; the median counts.
+ModuleProfile measure_profile(const RunPlan& plan, const std::vector<std::int64_t>& windows, int repeats);
+
+/// @throws Error{storage}
+void write_profile(const std::filesystem::path& path, const ModuleProfile& profile);
+
+/// @throws Error{config} if the file is no profile, or one of another network, batch or number of threads
+/// than the plan's: names the first field that differs. Error{storage} if it cannot be read.
+ModuleProfile read_profile(const std::filesystem::path& path, const RunPlan& plan);
+
+/// Stage costs of a profile, to which they refer: each worker also holds `buffers` messages in and out.
+StageProblem stage_problem(const ModuleProfile& profile, std::int64_t window, bool lookahead, int buffers);
+
+}  // namespace lamina

@@ -1,0 +1,175 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <filesystem>
+
+#include "commands.hpp"
+#include "lamina/core/error.hpp"
+#include "lamina/core/files.hpp"
+#include "lamina/study/module_profile.hpp"
+#include "lamina/study/simulated_pipeline.hpp"
+
+namespace lamina {
+namespace {
+
+constexpr double mib = 1 << 20;
+
+struct Arguments : ConfigArguments {
+  std::optional<std::int64_t> workers;
+  std::vector<double> stage_ms;
+  std::string profile;
+  std::vector<double> speeds;
+  std::int64_t steps = 1000;
+  std::int64_t warmup = 0;
+  double deviation = 0;
+  std::uint64_t seed = 0;
+  double mib_per_s = 0, latency_us = 0;
+  double snapshot_mib_per_s = 0, snapshot_latency_us = 0;
+  double fill_ms = 0, publish_ms = 0;
+  double packet_mib = 0, gradient_mib = 0, snapshot_mib = 0;
+  int shadows = 0;
+  int grid = 0;
+};
+
+// One value for all, or one each.
+std::vector<double> spread_over(const std::vector<double>& values, std::size_t count, const char* option,
+                                const char* what) {
+  if (values.size() == count) return values;
+  if (values.size() != 1)
+    throw Error(ErrorKind::config,
+                fmt::format("{}: expected one value for each of the {} {}, or one for all, "
+                            "found {}",
+                            option, count, what, values.size()));
+  return std::vector<double>(count, values.front());
+}
+
+// As lamina plan measured them.
+std::vector<double> profiled_stages(const RunPlan& plan, const std::string& file) {
+  const ModuleProfile profile = read_profile(file, plan);
+  const WindowProfile& costs = profile.of_window(plan.stage_options.window);
+  const bool lookahead = plan.config.method.mlaan.across_stages == "lookahead";
+  std::vector<double> stage_s;
+  for (const StageSpec& stage : plan.stages)
+    stage_s.push_back(costs
+                          .cost(static_cast<int>(stage.modules.front().index),
+                                static_cast<int>(stage.modules.back().index), lookahead)
+                          .seconds);
+  return stage_s;
+}
+
+SimulatedPipeline pipeline_of(const Arguments& arguments, std::int64_t& batch) {
+  if (!arguments.files.empty()) {
+    const RunPlan plan = arguments.plan();
+    batch = plan.config.train.batch;
+    SimulatedPipeline pipeline =
+        simulated(plan, /*measure_parts=*/arguments.mib_per_s > 0 || arguments.snapshot_mib_per_s > 0);
+    if (!arguments.profile.empty()) pipeline.stage_s = profiled_stages(plan, arguments.profile);
+    return pipeline;
+  }
+  if (!arguments.profile.empty())
+    throw Error(ErrorKind::config, "--profile: expected a configuration that it belongs to, found none");
+  ConfigText text = arguments.text();
+  if (arguments.workers) text.set(fmt::format("pipeline.workers={}", *arguments.workers));
+  ChainConfig config;
+  Problems problems;
+  text.fill(config, problems);
+  text.raise(problems);
+  return make_chain(config, {.message_bytes = mib * arguments.packet_mib,
+                             .gradient_bytes = mib * arguments.gradient_mib,
+                             .part_bytes = mib * arguments.snapshot_mib,
+                             .shadows = arguments.shadows});
+}
+
+void set_times(const Arguments& arguments, SimulatedPipeline& pipeline) {
+  const auto num_stages = static_cast<std::size_t>(pipeline.schedule.num_stages);
+  if (!arguments.stage_ms.empty()) {
+    pipeline.stage_s = spread_over(arguments.stage_ms, num_stages, "--stage-ms", "stages");
+    for (double& s : pipeline.stage_s) s *= 1e-3;
+  }
+  if (pipeline.stage_s.empty())
+    throw Error(ErrorKind::config,
+                "expected the time of a stage's step, by --stage-ms or --profile; found neither");
+  if (!arguments.speeds.empty())
+    pipeline.speeds = spread_over(arguments.speeds, pipeline.schedule.rounds.size(), "--speeds", "workers");
+  pipeline.deviation = arguments.deviation;
+  pipeline.seed = arguments.seed;
+  pipeline.links = {mib * arguments.mib_per_s, 1e-6 * arguments.latency_us};
+  pipeline.snapshot_links = {mib * arguments.snapshot_mib_per_s, 1e-6 * arguments.snapshot_latency_us};
+  SnapshotTraffic& snapshots = pipeline.how.snapshots;
+  snapshots.fill_s.assign(num_stages, 0.0);
+  snapshots.publish_s.assign(num_stages, 0.0);
+  for (std::size_t reader = 0; reader < snapshots.reads.size(); ++reader)
+    for (const int owner : snapshots.reads[reader]) {
+      snapshots.fill_s[reader] = 1e-3 * arguments.fill_ms;
+      snapshots.publish_s[static_cast<std::size_t>(owner)] = 1e-3 * arguments.publish_ms;
+    }
+}
+
+void add_options(CLI::App& command, Arguments& arguments) {
+  command.add_option("config", arguments.files,
+                     "configuration, YAML; none: a chain of stages without a network");
+  arguments.add_sets_to(command);
+  const auto number = [&](const char* name, auto& value, const char* help) {
+    command.add_option(name, value, help)->check(CLI::NonNegativeNumber)->capture_default_str();
+  };
+  command.add_option("--workers", arguments.workers, "workers of a chain")->check(CLI::Range(1, 1 << 16));
+  command
+      .add_option("--stage-ms", arguments.stage_ms,
+                  "a stage's step on one worker: one for all, or one each, by commas")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
+  command.add_option("--profile", arguments.profile,
+                     "takes these times from what lamina plan --profile wrote");
+  command.add_option("--speeds", arguments.speeds, "of the workers: one each, by commas")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
+  command.add_option("--steps", arguments.steps, "steps that count")
+      ->check(CLI::Range(1, 1 << 30))
+      ->capture_default_str();
+  command.add_option("--warmup", arguments.warmup, "steps before them; 0: a tenth of them, at least 5");
+  number("--jitter", arguments.deviation,
+         "standard deviation of each step's time, as a part of it; log-normal");
+  number("--seed", arguments.seed, "of the jitter");
+  number("--mib-per-s", arguments.mib_per_s,
+         "of the links between workers, and of sums over replicas; 0: no limit");
+  number("--latency-us", arguments.latency_us, "of these links");
+  number("--snapshot-mib-per-s", arguments.snapshot_mib_per_s,
+         "of the links that snapshots take; 0: no limit");
+  number("--snapshot-latency-us", arguments.snapshot_latency_us, "of these links");
+  number("--fill-ms", arguments.fill_ms, "a step, to fill a stage's shadows");
+  number("--publish-ms", arguments.publish_ms, "a version, to copy a stage's parts");
+  number("--packet-mib", arguments.packet_mib, "of a chain: what a stage sends a step");
+  number("--gradient-mib", arguments.gradient_mib, "of a chain: what a stage's replicas add up a step");
+  number("--snapshot-mib", arguments.snapshot_mib, "of a chain: what a stage publishes a version");
+  number("--shadows", arguments.shadows, "of a chain: following stages whose parts a stage shadows");
+  number("--grid", arguments.grid, "instead: who does what when, of so many packets, a slot a stage");
+  command.add_option("--out", arguments.out, "write DIR/summary.json");
+}
+
+}  // namespace
+
+void add_simulate_command(CLI::App& app) {
+  const auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand(
+      "simulate", "plays a schedule with given times: throughput, each worker's waits, what limits");
+  add_options(*command, *arguments);
+  command->callback([arguments] {
+    const std::string out = std::exchange(arguments->out, {});  // not the run's
+    std::int64_t batch = 0;
+    SimulatedPipeline pipeline = pipeline_of(*arguments, batch);
+    if (arguments->grid > 0) {
+      fmt::print("{}", text(play(pipeline.schedule, arguments->grid, pipeline.how.buffers)));
+      return;
+    }
+    set_times(*arguments, pipeline);
+    const std::int64_t warmup =
+        arguments->warmup > 0 ? arguments->warmup : std::max<std::int64_t>(5, arguments->steps / 10);
+    const Simulation found = simulate(pipeline, arguments->steps, warmup);
+    fmt::print("{}", to_table(found, batch));
+    if (out.empty()) return;
+    make_directory(out);
+    write_file_atomically(std::filesystem::path(out) / "summary.json", to_json_text(found, batch));
+  });
+}
+
+}  // namespace lamina

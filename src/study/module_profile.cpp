@@ -1,0 +1,148 @@
+#include "lamina/study/module_profile.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "lamina/core/error.hpp"
+#include "lamina/core/process.hpp"
+#include "lamina/study/memory.hpp"
+#include "lamina/study/profile.hpp"
+#include "lamina/study/spread.hpp"
+#include "profile_fields.hpp"
+
+namespace lamina {
+namespace {
+
+// The modules first to last as a stage, alone or with what follows it.
+StageSpec stage_of(const RunPlan& plan, int first, int last, bool lookahead) {
+  const auto begin = plan.modules.begin();
+  std::vector<std::vector<ModuleSpec>> cut;
+  if (first > 0) cut.emplace_back(begin, begin + first);
+  const std::size_t number = cut.size();
+  cut.emplace_back(begin + first, begin + last + 1);
+  if (begin + last + 1 != plan.modules.end()) cut.emplace_back(begin + last + 1, plan.modules.end());
+  StageSpec spec = make_stage_specs(cut, plan.stage_options.window, lookahead)[number];
+  spec.index = 0;  // of the plan's stages there may be no more
+  return spec;
+}
+
+RunCost measure_run(const RunPlan& plan, const StageSpec& spec, int repeats) {
+  TensorBytes bytes;
+  const std::int64_t before = bytes.live();
+  Stage stage(spec, plan.stage_options, plan.initializer());
+  StageProbe probe(stage, plan);
+  for (int i = 0; i < StageProbe::warmup_steps; ++i) probe.step_s();  // makes the momentum, too
+  RunCost cost{.kept_bytes = static_cast<double>(bytes.live() - before)};
+  bytes.take_peak();
+  std::vector<double> seconds(static_cast<std::size_t>(repeats));
+  std::generate(seconds.begin(), seconds.end(), [&] { return probe.step_s(); });
+  cost.peak_bytes = static_cast<double>(bytes.take_peak() - before);
+  cost.seconds = spread(std::move(seconds)).median;
+  return cost;
+}
+
+WindowProfile measure_window(const RunPlan& plan, int repeats) {
+  const auto num_modules = static_cast<int>(plan.modules.size());
+  const auto window = static_cast<int>(plan.stage_options.window);
+  WindowProfile profile{.window = window};
+  for (int size = 1; size <= std::min(window, num_modules); ++size) {
+    auto& runs = profile.runs.emplace_back(plan.modules.size());
+    for (int last = size - 1; last < num_modules; ++last)
+      runs[static_cast<std::size_t>(last)] =
+          measure_run(plan, stage_of(plan, last - size + 1, last, /*lookahead=*/false), repeats);
+  }
+  if (window == 1) return profile;
+  profile.with_shadows.resize(plan.modules.size());
+  for (int last = 0; last + 1 < num_modules; ++last)
+    profile.with_shadows[static_cast<std::size_t>(last)] =
+        measure_run(plan, stage_of(plan, std::max(0, last - window + 2), last, /*lookahead=*/true), repeats);
+  return profile;
+}
+
+RunPlan with_window(const RunPlan& plan, std::int64_t window) {
+  if (plan.stage_options.window == window) return plan;
+  RunConfig config = plan.config;
+  config.method.mlaan.window = window;
+  RunPlan other = make_run_plan(std::move(config), {});
+  if (other.stage_options.window == window) return other;
+  throw Error(ErrorKind::config,
+              fmt::format("windows: expected 1, as method.mlaan is none, found {}", window));
+}
+
+double transient(const RunCost& cost) {
+  return cost.peak_bytes - cost.kept_bytes;
+}
+
+}  // namespace
+
+RunCost WindowProfile::cost(int first, int last, bool lookahead) const {
+  const int longest = static_cast<int>(runs.size());
+  const auto run = [this](int size, int end) {
+    return size == 0 ? RunCost{} : runs[static_cast<std::size_t>(size) - 1][static_cast<std::size_t>(end)];
+  };
+  const int head = std::min(longest, last - first + 1);
+  RunCost cost = run(head, first + head - 1);
+  double transient_bytes = transient(cost);
+  const auto add = [&](const RunCost& with, const RunCost& without) {
+    cost.seconds += with.seconds - without.seconds;
+    cost.kept_bytes += with.kept_bytes - without.kept_bytes;
+    transient_bytes = std::max(transient_bytes, transient(with));
+  };
+  for (int module = first + head; module <= last; ++module)
+    add(run(longest, module), run(longest - 1, module - 1));
+  if (lookahead && !with_shadows.empty() && last + 1 < static_cast<int>(with_shadows.size()))
+    add(with_shadows[static_cast<std::size_t>(last)], run(std::min<int>(longest - 1, last + 1), last));
+  cost.peak_bytes = cost.kept_bytes + transient_bytes;
+  return cost;
+}
+
+const WindowProfile& ModuleProfile::of_window(std::int64_t window) const {
+  const auto found = std::find_if(windows.begin(), windows.end(), [window](const WindowProfile& profile) {
+    return profile.window == window;
+  });
+  if (found == windows.end())
+    throw Error(ErrorKind::config,
+                fmt::format("profile: expected measurements with windows of {} modules, found "
+                            "none; measure anew",
+                            window));
+  return *found;
+}
+
+ModuleProfile measure_profile(const RunPlan& plan, const std::vector<std::int64_t>& windows, int repeats) {
+  at::set_num_threads(static_cast<int>(*plan.config.pipeline.threads));
+  ModuleProfile profile{
+      .of = fields_that_decide(plan.config),
+      .machine = fmt::format("{}, {} processors", host_name(), std::thread::hardware_concurrency())};
+  for (const ModuleSpec& module : plan.modules) {
+    const FeatureShape& out = module.out;
+    profile.message_bytes.push_back(
+        module.is_last
+            ? 0.0
+            : static_cast<double>(plan.config.train.batch * out.channels * out.height * out.width * 4));
+    profile.gradient_bytes.push_back(4.0 * static_cast<double>(module.parameters()));
+  }
+  for (const std::int64_t window : windows)
+    profile.windows.push_back(measure_window(with_window(plan, window), repeats));
+  return profile;
+}
+
+StageProblem stage_problem(const ModuleProfile& profile, std::int64_t window, bool lookahead, int buffers) {
+  const WindowProfile& costs = profile.of_window(window);
+  const auto cost = [=, &profile, &costs](int first, int last) {
+    const RunCost run = costs.cost(first, last, lookahead);
+    StageCost stage{.seconds = run.seconds, .bytes = run.peak_bytes};
+    stage.message_bytes = profile.message_bytes[static_cast<std::size_t>(last)];
+    stage.bytes += buffers * stage.message_bytes;
+    if (first > 0) stage.bytes += buffers * profile.message_bytes[static_cast<std::size_t>(first) - 1];
+    for (int module = first; module <= last; ++module)
+      stage.gradient_bytes += profile.gradient_bytes[static_cast<std::size_t>(module)];
+    return stage;
+  };
+  return {.num_pieces = static_cast<int>(profile.message_bytes.size()), .cost = cost};
+}
+
+}  // namespace lamina

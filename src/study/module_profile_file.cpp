@@ -1,0 +1,132 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "lamina/core/error.hpp"
+#include "lamina/core/files.hpp"
+#include "lamina/study/module_profile.hpp"
+#include "profile_fields.hpp"
+
+namespace lamina {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int format_version = 1;
+
+Json to_json(const RunCost& cost) {
+  return {cost.seconds, cost.kept_bytes, cost.peak_bytes};
+}
+
+RunCost run_cost(const Json& json) {
+  return {json.at(0).get<double>(), json.at(1).get<double>(), json.at(2).get<double>()};
+}
+
+Json to_json(const std::vector<RunCost>& costs) {
+  Json json = Json::array();
+  for (const RunCost& cost : costs) json.push_back(to_json(cost));
+  return json;
+}
+
+std::vector<RunCost> run_costs(const Json& json) {
+  std::vector<RunCost> costs;
+  for (const Json& cost : json) costs.push_back(run_cost(cost));
+  return costs;
+}
+
+WindowProfile window_profile(const Json& json) {
+  WindowProfile profile{.window = json.at("window").get<std::int64_t>()};
+  for (const Json& runs : json.at("runs")) profile.runs.push_back(run_costs(runs));
+  profile.with_shadows = run_costs(json.at("with_shadows"));
+  return profile;
+}
+
+ModuleProfile module_profile(const Json& json) {
+  ModuleProfile profile{.of = json.at("of").get<std::map<std::string, std::string>>(),
+                        .machine = json.at("machine").get<std::string>(),
+                        .message_bytes = json.at("message_bytes").get<std::vector<double>>(),
+                        .gradient_bytes = json.at("gradient_bytes").get<std::vector<double>>()};
+  for (const Json& window : json.at("windows")) profile.windows.push_back(window_profile(window));
+  return profile;
+}
+
+// Whether every list has as many entries as there are modules.
+bool is_whole(const ModuleProfile& profile, std::size_t num_modules) {
+  const auto fits = [num_modules](const auto& list) { return list.size() == num_modules; };
+  return fits(profile.message_bytes) && fits(profile.gradient_bytes) && !profile.windows.empty() &&
+         std::all_of(profile.windows.begin(), profile.windows.end(), [&](const WindowProfile& window) {
+           return !window.runs.empty() && std::all_of(window.runs.begin(), window.runs.end(), fits) &&
+                  (window.window == 1 || fits(window.with_shadows));
+         });
+}
+
+}  // namespace
+
+std::map<std::string, std::string> fields_that_decide(const RunConfig& config) {
+  constexpr std::array<std::string_view, 10> decide = {"model.",
+                                                       "partition.",
+                                                       "method.",
+                                                       "train.batch",
+                                                       "train.sgd.",
+                                                       "data.name",
+                                                       "pipeline.threads",
+                                                       "pipeline.device",
+                                                       "pipeline.memory_format",
+                                                       "pipeline.precision"};
+  constexpr std::array<std::string_view, 3> may_differ = {"model.init", "method.mlaan.window",
+                                                          "method.mlaan.across_stages"};
+  std::map<std::string, std::string> fields;
+  for (const EffectiveField& field : list_fields(config)) {
+    const auto begins = [&](std::string_view key) { return field.key.starts_with(key); };
+    if (std::any_of(decide.begin(), decide.end(), begins) &&
+        std::none_of(may_differ.begin(), may_differ.end(), begins))
+      fields[field.key] = field.value;
+  }
+  return fields;
+}
+
+void write_profile(const std::filesystem::path& path, const ModuleProfile& profile) {
+  Json json = {{"format", format_version},
+               {"of", profile.of},
+               {"machine", profile.machine},
+               {"run_entries", {"seconds", "kept_bytes", "peak_bytes"}},
+               {"message_bytes", profile.message_bytes},
+               {"gradient_bytes", profile.gradient_bytes}};
+  for (const WindowProfile& window : profile.windows) {
+    Json runs = Json::array();
+    for (const auto& of_size : window.runs) runs.push_back(to_json(of_size));
+    json["windows"].push_back({{"window", window.window},
+                               {"runs", std::move(runs)},
+                               {"with_shadows", to_json(window.with_shadows)}});
+  }
+  write_file_atomically(path, json.dump(1) + "\n");
+}
+
+ModuleProfile read_profile(const std::filesystem::path& path, const RunPlan& plan) {
+  const std::string text = read_file(path);
+  ModuleProfile profile;
+  try {
+    profile = module_profile(Json::parse(text));
+  } catch (const Json::exception&) {
+    throw Error(
+        ErrorKind::config,
+        fmt::format("{}: expected a profile that lamina plan wrote, found something else", path.string()));
+  }
+  const std::map<std::string, std::string> wanted = fields_that_decide(plan.config);
+  for (const auto& [key, value] : wanted) {
+    const auto found = profile.of.find(key);
+    if (found == profile.of.end() || found->second != value)
+      throw Error(ErrorKind::config,
+                  fmt::format("{}: a profile of something else: expected {}: {}, found {}", path.string(),
+                              key, value, found == profile.of.end() ? "none" : found->second));
+  }
+  if (!is_whole(profile, plan.modules.size()))
+    throw Error(ErrorKind::config, fmt::format("{}: expected measurements of {} modules, found others",
+                                               path.string(), plan.modules.size()));
+  return profile;
+}
+
+}  // namespace lamina

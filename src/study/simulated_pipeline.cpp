@@ -1,0 +1,106 @@
+#include "lamina/study/simulated_pipeline.hpp"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "lamina/core/error.hpp"
+
+namespace lamina {
+namespace {
+
+double bytes_of(const LaneSpec& lane) {
+  double bytes = 0;
+  for (const LaneTensor& tensor : lane.tensors)
+    bytes += static_cast<double>(c10::multiply_integers(tensor.sizes)) *
+             static_cast<double>(c10::elementSize(tensor.dtype));
+  return bytes;
+}
+
+double bytes_of(const std::vector<at::Tensor>& tensors) {
+  return std::accumulate(tensors.begin(), tensors.end(), 0.0, [](double sum, const at::Tensor& tensor) {
+    return sum + static_cast<double>(tensor.nbytes());
+  });
+}
+
+// Groups of replicas, each with a stage of its own or with several.
+std::vector<WorkerGroup> chain_groups(const PipelineConfig& config, int& num_stages) {
+  const std::int64_t workers = config.workers.value_or(1);
+  std::vector<std::int64_t> replicas;
+  if (const auto* list = std::get_if<std::vector<std::int64_t>>(&config.replicas)) {
+    replicas = *list;
+  } else {
+    const std::int64_t each = std::get<std::int64_t>(config.replicas);
+    if (each < 1 || workers % each != 0)
+      throw Error(ErrorKind::config, fmt::format("pipeline.replicas: expected a divisor of the {} worker(s), "
+                                                 "found {}",
+                                                 workers, each));
+    replicas.assign(static_cast<std::size_t>(workers / each), each);
+  }
+  if (std::accumulate(replicas.begin(), replicas.end(), std::int64_t{0}) != workers ||
+      *std::min_element(replicas.begin(), replicas.end()) < 1)
+    throw Error(ErrorKind::config,
+                fmt::format("pipeline.replicas: expected positive numbers that add up to the {} worker(s), "
+                            "found [{}]",
+                            workers, fmt::join(replicas, ", ")));
+  const auto num_groups = static_cast<std::int64_t>(replicas.size());
+  const auto* wanted = std::get_if<std::int64_t>(&config.stages);
+  const std::int64_t stages = wanted && *wanted > 1 ? *wanted : num_groups;
+  if (!wanted || stages < num_groups)
+    throw Error(ErrorKind::config,
+                fmt::format("pipeline.stages: expected a number, at least the {} groups of workers, found {}",
+                            num_groups, wanted ? fmt::format("{}", stages) : "a list"));
+  num_stages = static_cast<int>(stages);
+  std::vector<int> first;
+  for (std::int64_t group = 0; group <= num_groups; ++group)
+    first.push_back(static_cast<int>(stages * group / num_groups));
+  return make_groups(first, replicas);
+}
+
+}  // namespace
+
+void ChainConfig::visit(FieldVisitor& v) {
+  v.section("pipeline", pipeline);
+  v.section("snapshots", snapshots);
+}
+
+SimulatedPipeline make_chain(const ChainConfig& config, const ChainTraffic& traffic) {
+  int num_stages = 0;
+  const std::vector<WorkerGroup> groups = chain_groups(config.pipeline, num_stages);
+  SimulatedPipeline pipeline{.schedule = streaming_schedule(groups)};
+  pipeline.how.buffers = static_cast<int>(config.pipeline.buffers);
+  if (config.pipeline.transport == "nccl") pipeline.how.carrier = Carrier::nccl;
+  SnapshotTraffic& snapshots = pipeline.how.snapshots;
+  snapshots.policy = resolve_policy(config.snapshots, num_stages, config.pipeline.buffers);
+  snapshots.reads.resize(static_cast<std::size_t>(num_stages));
+  for (int reader = 0; reader < num_stages; ++reader)
+    for (int owner = reader + 1; owner <= std::min(reader + traffic.shadows, num_stages - 1); ++owner)
+      snapshots.reads[static_cast<std::size_t>(reader)].push_back(owner);
+  for (const ScheduleLane& lane : pipeline.schedule.lanes) {
+    const int of = std::max(lane.sender.of, lane.receiver.of);  // a piece of the batch
+    pipeline.message_bytes.push_back(traffic.message_bytes / of);
+  }
+  pipeline.gradient_bytes.assign(static_cast<std::size_t>(num_stages), traffic.gradient_bytes);
+  pipeline.part_bytes.assign(static_cast<std::size_t>(num_stages), traffic.part_bytes);
+  return pipeline;
+}
+
+SimulatedPipeline simulated(const RunPlan& plan, bool measure_parts) {
+  SimulatedPipeline pipeline{.schedule = plan.schedule, .how = plan.play_options()};
+  for (const LaneSpec& lane : plan.lanes) pipeline.message_bytes.push_back(bytes_of(lane));
+  if (!measure_parts) return pipeline;
+  const Initializer init = plan.initializer();
+  for (const StageSpec& spec : plan.stages) {
+    const Stage stage(spec, plan.stage_options, init);
+    double published = 0, trained = 0;
+    for (const std::string& part : spec.published) published += bytes_of(stage.part_tensors(part));
+    for (const Stage::Part& part : stage.parts()) trained += bytes_of(part.module.parameters());
+    pipeline.part_bytes.push_back(published);
+    pipeline.gradient_bytes.push_back(trained);
+  }
+  return pipeline;
+}
+
+}  // namespace lamina

@@ -1,0 +1,68 @@
+"""lamina simulate and lamina plan, as people call them: what they print, keep, and refuse."""
+
+import json
+import re
+
+from lamina_process import CONFIG, LaminaTest, main
+
+
+class Simulate(LaminaTest):
+    def test_a_chain_without_a_network(self):
+        process = self.lamina("simulate", "--workers", 64, "--stage-ms", 10, "--steps", 200, "--out", self.folder / "out")
+        self.assertEqual(process.returncode, 0, process.stderr)
+        self.assertIn("64 worker(s): 100.0000 steps/s", process.stdout)
+        summary = json.loads((self.folder / "out" / "summary.json").read_text())
+        self.assertEqual(len(summary["workers"]), 64)
+        self.assertAlmostEqual(summary["pipeline_efficiency"], 1)
+
+    def test_a_grid_is_the_schedules(self):
+        process = self.lamina("simulate", "--workers", 2, "--grid", 2)
+        self.assertEqual(process.stdout, "worker 0   s0:0 s0:1 .\nworker 1   .    s1:0 s1:1\n")
+
+    def test_what_cannot_be_simulated(self):
+        for arguments, fragment in [
+            (["--workers", "4"], "--stage-ms or --profile"),
+            (["--workers", "4", "--stage-ms", "1,2"], "4 stages, or one for all, found 2"),
+            (["--workers", "4", "--stage-ms", "1", "--set", "pipeline.replicas=3"], "found 3"),
+            (["--workers", "4", "--stage-ms", "1", "--set", "train.batch=3"], "unknown key"),
+            (["--workers", "2", "--profile", "none.json"], "a configuration that it belongs to"),
+        ]:
+            with self.subTest(arguments):
+                self.assert_refused(self.lamina("simulate", *arguments), CONFIG, fragment)
+
+
+class Plan(LaminaTest):
+    def plan(self, *arguments):
+        return self.lamina("plan", self.config, "--repeats", 1, *arguments)
+
+    def test_its_measurements_are_kept_and_simulated(self):
+        profile = self.folder / "profile.json"
+        first = self.plan("--profile", profile)
+        self.assertEqual(first.returncode, 0, first.stderr)
+        self.assertEqual(self.plan("--profile", profile).stdout, first.stdout, "nothing is measured again")
+        cut = re.search(r"pipeline.stages: (\[.*\])", first.stdout)[1]
+        promised = float(re.search(r"promises ([\d.]+) images/s", first.stdout)[1])
+        process = self.lamina("simulate", self.config, "--profile", profile, "--set", f"pipeline.stages={cut}",
+                              "--set", "pipeline.workers=auto")
+        self.assertEqual(process.returncode, 0, process.stderr)
+        simulated = float(re.search(r"([\d.]+) images/s", process.stdout)[1])
+        self.assertLess(abs(simulated / promised - 1), 0.02)
+
+        other = self.lamina("plan", self.config, "--profile", profile, "--set", "train.batch=7")
+        self.assert_refused(other, CONFIG, "train.batch: 7, found")
+
+        tight = self.plan("--profile", profile, "--memory-mib", 0.01)
+        self.assertEqual(tight.returncode, CONFIG)
+        least = re.search(r"the least that would do is ([\d.]+) MiB", tight.stderr)[1]
+        self.assertEqual(self.plan("--profile", profile, "--memory-mib", least).returncode, 0)
+
+        self.assert_speeds(profile)
+
+    def assert_speeds(self, profile):
+        stages = self.plan("--profile", profile, "--speeds", "1,0.01").stdout
+        self.assertRegex(stages, r"stage  1 .*modules (\d+) to \1\n", "the slow worker gets as little as can be")
+        self.assert_refused(self.plan("--profile", profile, "--speeds", "1,1,1"), CONFIG, "2 workers, found 3")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+#include "lamina/study/module_profile.hpp"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+
+#include "lamina/core/error.hpp"
+#include "lamina/core/files.hpp"
+#include "lamina/study/memory.hpp"
+#include "lamina/study/profile.hpp"
+#include "temporary_directory.hpp"
+#include "train/plan_of.hpp"
+
+namespace lamina {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A stage whose modules cost something each, and more for every module before them that their windows reach.
+struct Windows {
+  int window;
+  static double own(int module) { return 1 + 0.1 * module; }
+  static double reach(int from, int to) { return 0.01 * (3 * from + to + 1); }
+  static double shadow(int module) { return 0.3 + 0.02 * module; }
+
+  double stage(int first, int last) const {
+    double sum = 0;
+    for (int module = first; module <= last; ++module) {
+      sum += own(module);
+      for (int to = std::max(first, module - window + 1); to < module; ++to) sum += reach(module, to);
+    }
+    return sum;
+  }
+  double shadows(int first, int last, int num_modules) const {
+    double sum = 0;
+    for (int module = last + 1; module <= std::min(last + window - 1, num_modules - 1); ++module) {
+      sum += shadow(module);
+      for (int to = std::max(first, module - window + 1); to <= last; ++to) sum += reach(module, to);
+    }
+    return sum;
+  }
+};
+
+WindowProfile profile_of(const Windows& windows, int num_modules) {
+  WindowProfile profile{.window = windows.window};
+  for (int size = 1; size <= windows.window; ++size) {
+    auto& runs = profile.runs.emplace_back(static_cast<std::size_t>(num_modules));
+    for (int last = size - 1; last < num_modules; ++last)
+      runs[static_cast<std::size_t>(last)].seconds = windows.stage(last - size + 1, last);
+  }
+  if (windows.window == 1) return profile;
+  profile.with_shadows.resize(static_cast<std::size_t>(num_modules));
+  for (int last = 0; last + 1 < num_modules; ++last) {
+    const int first = std::max(0, last - windows.window + 2);
+    profile.with_shadows[static_cast<std::size_t>(last)].seconds =
+        windows.stage(first, last) + windows.shadows(first, last, num_modules);
+  }
+  return profile;
+}
+
+TEST(WindowProfile, RunsOfAsManyModulesAsAWindowSayWhatAnyStageCosts) {
+  constexpr int num_modules = 9;
+  for (const int window : {1, 2, 3, 4}) {
+    const Windows windows{window};
+    const WindowProfile profile = profile_of(windows, num_modules);
+    for (int first = 0; first < num_modules; ++first)
+      for (int last = first; last < num_modules; ++last) {
+        EXPECT_NEAR(profile.cost(first, last, false).seconds, windows.stage(first, last), 1e-9);
+        // Of a stage shorter than the window's reach, what the shadows cost is that of a longer one.
+        if (last - first + 1 >= window - 1) {
+          EXPECT_NEAR(profile.cost(first, last, true).seconds,
+                      windows.stage(first, last) + windows.shadows(first, last, num_modules), 1e-9)
+              << window << ": " << first << " to " << last;
+        }
+      }
+  }
+}
+
+RunPlan small_plan(const std::string& backbone = "resnet8",
+                   const std::string& method = "{framework: greedy, mlaan: {window: 2}}") {
+  return plan_of(
+      "model: {backbone: " + backbone + "}\npartition: {modules: 3}\nmethod: " + method +
+      "\npipeline: {stages: 2, workers: 2, threads: 1}\ndata: {name: synthetic}\ntrain: {batch: 4}\n");
+}
+
+TEST(ModuleProfile, IsTheSameBehindAFile) {
+  const RunPlan plan = small_plan();
+  const ModuleProfile profile = measure_profile(plan, {1, 2}, 1);
+  const TemporaryDirectory directory;
+  write_profile(directory.path() / "profile.json", profile);
+  const ModuleProfile read = read_profile(directory.path() / "profile.json", plan);
+  EXPECT_EQ(read.of, profile.of);
+  EXPECT_EQ(read.message_bytes, profile.message_bytes);
+  EXPECT_EQ(read.gradient_bytes, profile.gradient_bytes);
+  for (const std::int64_t window : {1, 2})
+    for (int first = 0; first < 3; ++first)
+      for (int last = first; last < 3; ++last)
+        for (const bool lookahead : {false, true}) {
+          const RunCost cost = profile.of_window(window).cost(first, last, lookahead);
+          const RunCost again = read.of_window(window).cost(first, last, lookahead);
+          EXPECT_EQ(again.seconds, cost.seconds);
+          EXPECT_EQ(again.peak_bytes, cost.peak_bytes);
+        }
+  EXPECT_THROW(read.of_window(3), Error);
+}
+
+TEST(ModuleProfile, OfAnotherNetworkIsRefusedWithTheFieldThatDiffers) {
+  const TemporaryDirectory directory;
+  const std::filesystem::path file = directory.path() / "profile.json";
+  ModuleProfile profile = measure_profile(small_plan(), {2}, 1);
+  write_profile(file, profile);
+  const auto message = [&](const RunPlan& plan) -> std::string {
+    try {
+      read_profile(file, plan);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::config);
+      return error.what();
+    }
+    return "nothing was thrown";
+  };
+  EXPECT_EQ(message(small_plan()), "nothing was thrown");
+  EXPECT_THAT(message(small_plan("resnet14")), HasSubstr("expected model.backbone: resnet14, found resnet8"));
+  EXPECT_THAT(message(small_plan("resnet8", "{framework: dgl, mlaan: {window: 2}}")),
+              HasSubstr("method.framework"));
+  profile.message_bytes.pop_back();
+  write_profile(file, profile);
+  EXPECT_THAT(message(small_plan()), HasSubstr("3 modules"));
+  write_file_atomically(file, "{\"of\": 3}");
+  EXPECT_THAT(message(small_plan()), HasSubstr("expected a profile"));
+}
+
+// Bytes do not depend on the machine's mood: what a stage of all modules needs is known from the runs, but
+// for the EMAs of blocks that a run shadows and the whole stage owns.
+TEST(ModuleProfile, KnowsTheMemoryOfAStageFromItsRuns) {
+  const RunPlan plan = plan_of(
+      "model: {backbone: resnet14}\npartition: {modules: 6}\nmethod: {framework: greedy, mlaan: {window: "
+      "2}}\n"
+      "pipeline: {stages: 2, workers: 1, threads: 1}\ndata: {name: synthetic}\ntrain: {batch: 8}\n");
+  const ModuleProfile profile = measure_profile(plan, {2}, 1);
+  const std::vector<ModuleMemory> measured = measure_memory(plan);
+  for (const StageSpec& stage : plan.stages) {
+    double peak = 0;
+    for (const ModuleMemory& module : measured)
+      if (module.stage == stage.index) peak = std::max(peak, static_cast<double>(module.peak_bytes));
+    const RunCost cost = profile.of_window(2).cost(static_cast<int>(stage.modules.front().index),
+                                                   static_cast<int>(stage.modules.back().index), true);
+    EXPECT_GE(cost.peak_bytes, 0.95 * peak) << stage.index;
+    EXPECT_LE(cost.peak_bytes, 1.25 * peak) << stage.index;
+  }
+}
+
+TEST(StageProblem, CountsBuffersInAndOut) {
+  const RunPlan plan = small_plan();
+  const ModuleProfile profile = measure_profile(plan, {2}, 1);
+  const StageProblem problem = stage_problem(profile, 2, /*lookahead=*/false, 3);
+  EXPECT_EQ(problem.num_pieces, 3);
+  const StageCost inner = problem.cost(1, 1), last = problem.cost(1, 2);
+  EXPECT_EQ(inner.message_bytes, profile.message_bytes[1]);
+  EXPECT_EQ(inner.bytes, profile.of_window(2).cost(1, 1, false).peak_bytes +
+                             3 * (profile.message_bytes[0] + profile.message_bytes[1]));
+  EXPECT_EQ(last.gradient_bytes, profile.gradient_bytes[1] + profile.gradient_bytes[2]);
+  EXPECT_EQ(last.message_bytes, 0);
+  EXPECT_GT(last.seconds, 0);
+}
+
+}  // namespace
+}  // namespace lamina
