@@ -1,0 +1,42 @@
+"""A rank that does not come is named by those that wait for it, within the limit."""
+
+import os
+import subprocess
+
+from lamina_process import BINARY, DEVICE, MPI_ENVIRONMENT, TIMEOUT, LaminaTest, main
+
+MPIRUN = ["mpirun", "--oversubscribe"]
+
+
+class MissingWorker(LaminaTest):
+    def run_job(self, command, **environment):
+        return subprocess.run(command, capture_output=True, text=True, timeout=60,
+                              env=os.environ | MPI_ENVIRONMENT | environment)
+
+    def train_command(self, *sets):
+        command = [BINARY, "train", self.config, "--out", self.folder / "run"]
+        for assignment in ("pipeline.workers=2", "pipeline.timeout_s=2", *sets):
+            command += ["--set", assignment]
+        return command
+
+    def spoken(self, process, code):
+        self.assertEqual(process.returncode, code, process.stdout + process.stderr)
+        self.assertNotRegex(process.stderr, r"worker (\d+): worker \1")
+        return [line.partition("] [error] ")[2] for line in process.stderr.splitlines() if "] [error] " in line]
+
+    def test_one_that_is_stuck_before_the_run_begins(self):
+        """The first worker opens weights that nobody will ever write."""
+        os.mkfifo(self.folder / "weights")
+        command = self.train_command(f"model.init={self.folder / 'weights'}")
+        (line,) = self.spoken(self.run_job([*MPIRUN, "-n", "2", *command]), TIMEOUT)
+        self.assertRegex(line, rf"^worker 1 waited 2 s for all of 2 workers, but worker 0 \(pid \d+ on {os.uname().nodename}\)")
+
+    def test_one_that_never_starts_mpi(self):
+        job = [*MPIRUN, "-n", "1", "sh", "-c", "kill -STOP $$", ":", "-n", "1", *self.train_command()]
+        (line,) = self.spoken(self.run_job(job), TIMEOUT)
+        self.assertRegex(line, r"^worker 1 waited 2 s for MPI to start")
+
+
+
+if __name__ == "__main__":
+    main()
