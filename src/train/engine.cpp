@@ -13,6 +13,7 @@
 #include "lamina/comm/inprocess.hpp"
 #include "lamina/comm/mpi.hpp"
 #include "lamina/comm/nccl.hpp"
+#include "lamina/comm/network.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/log.hpp"
 #include "worker_run.hpp"
@@ -129,6 +130,7 @@ std::optional<RunSummary> run(const RunPlan& plan, const RunOptions& options) {
   // Before MPI starts, which would have to be ended as well.
   require_device(plan.device, plan.devices_needed);
   if (plan.over_nccl) require_nccl();
+  if (plan.over_mpi) require_interfaces(plan.over_nccl);
   return plan.over_mpi ? run_rank(plan, options) : run_threads(plan, options);
 }
 

@@ -1,4 +1,4 @@
-"""A rank that does not come is named by those that wait for it, within the limit."""
+"""A rank that does not come is named by those that wait for it, within the limit; what has no way there, too."""
 
 import os
 import subprocess
@@ -36,6 +36,17 @@ class MissingWorker(LaminaTest):
         (line,) = self.spoken(self.run_job(job), TIMEOUT)
         self.assertRegex(line, r"^worker 1 waited 2 s for MPI to start")
 
+    def test_an_interface_that_is_missing(self):
+        command = self.train_command("snapshots.interface=no-such-interface", "method.mlaan.window=2", "pipeline.timeout_s=20")
+        lines = self.spoken(self.run_job([*MPIRUN, "-n", "2", *command]), DEVICE)
+        for line in lines:
+            self.assertRegex(line, r"^worker \d: snapshots.interface: expected an interface of .*, found 'no-such-interface'")
+        self.assertTrue(lines)
+
+    def test_an_interface_of_mpi_that_is_missing(self):
+        job = [*MPIRUN, "-n", "2", *self.train_command()]
+        (line,) = self.spoken(self.run_job(job, OMPI_MCA_btl_tcp_if_include="no-such-interface"), DEVICE)
+        self.assertIn("OMPI_MCA_btl_tcp_if_include: expected an interface of", line)
 
 
 if __name__ == "__main__":
