@@ -21,7 +21,7 @@ namespace {
 using Json = nlohmann::json;
 
 // Hosts differ in these, and nothing that travels depends on them.
-constexpr std::array<std::string_view, 2> own_of_a_host{"pipeline.threads",
+constexpr std::array<std::string_view, 3> own_of_a_host{"pipeline.bind", "pipeline.threads",
                                                         "snapshots.interface"};
 
 Json words_of(const RunPlan& plan) {

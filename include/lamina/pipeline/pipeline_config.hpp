@@ -16,6 +16,7 @@ struct PipelineConfig {
   std::string transport =
       "auto";  ///< auto: under mpirun nccl between GPUs and mpi between CPUs, else inprocess
   std::string device = "cpu";
+  std::string bind = "auto";  ///< auto: to NUMA nodes; cores; none
   std::string schedule = "streaming";
   std::int64_t buffers = 2;  ///< messages a lane holds
   std::string memory_format = "channels_last";
