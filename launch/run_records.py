@@ -10,7 +10,7 @@ import signal
 from pathlib import Path
 from typing import NamedTuple
 
-UNEXPECTED, PEER_LOST, DEVICE = 1, 7, 9
+UNEXPECTED, PEER_LOST, TIMEOUT, DEVICE = 1, 7, 8, 9
 KINDS = {1: "unexpected", 2: "config", 3: "data", 4: "checkpoint", 5: "storage", 6: "contract", 7: "peer_lost",
          8: "timeout", 9: "device"}
 
@@ -73,8 +73,11 @@ def verdict(records, hosts, mpirun_said):
         return DEVICE, f"mpirun started no worker: {mpirun_said}"
     first = min(failed, key=lambda record: (record.exit_code == PEER_LOST, record.spoke_s), default=None)
     if first and (first.exit_code != PEER_LOST or not silent):
-        return (PEER_LOST if first.exit_code < 0 else first.exit_code,
-                f"worker {first.rank} on {hosts[first.rank]} {how_it_ended(first)}")
+        line = f"worker {first.rank} on {hosts[first.rank]} {how_it_ended(first)}"
+        if first.exit_code == TIMEOUT:  # it may not know whom it waited for
+            killed = [record.rank for record in failed if record.exit_code < 0 and not record.error]
+            line += "".join(f"; no word from worker {rank} on {hosts[rank]}" for rank in sorted(silent + killed))
+        return PEER_LOST if first.exit_code < 0 else first.exit_code, line
     lost = ", ".join(f"{rank} on {hosts[rank]}" for rank in silent)
     heard = f"worker {first.rank}: {first.error}" if first else f"mpirun: {mpirun_said}"
     return PEER_LOST, f"no word from the end of worker {lost}; {heard}"

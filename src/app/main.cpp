@@ -10,9 +10,12 @@ namespace {
 
 constexpr int unexpected_exit_code = 1;
 
-// Every rank of an MPI job finds the same fault in a configuration; one of them says so.
+// Every rank of an MPI job finds the same fault in a configuration; one of them says so. What a host lacks,
+// its first rank does.
 int fail(const char* message, int exit_code) {
-  if (lamina::mpi_launch().rank == 0) lamina::log_error(message);
+  const lamina::MpiLaunch launch = lamina::mpi_launch();
+  const bool lacks = exit_code == static_cast<int>(lamina::ErrorKind::device);
+  if (launch.rank == 0 || (lacks && launch.local_rank == 0)) lamina::log_error(message);
   return exit_code;
 }
 

@@ -4,9 +4,27 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/format.h>
 
+#include <cstdlib>
+
 #include "lamina/core/error.hpp"
 
 namespace lamina {
+
+namespace {
+
+int num_devices(at::DeviceType type) {
+  return c10::impl::hasDeviceGuardImpl(type) ? c10::impl::VirtualGuardImpl(type).deviceCount() : 0;
+}
+
+bool each_rank_is_shown_one(at::DeviceType type) {
+  return num_devices(type) == 1 && std::getenv("CUDA_VISIBLE_DEVICES");
+}
+
+}  // namespace
+
+at::Device device_of_rank(at::DeviceType type, int local_rank) {
+  return {type, static_cast<at::DeviceIndex>(each_rank_is_shown_one(type) ? 0 : local_rank)};
+}
 
 void require_device(at::Device device, int num_workers) {
   if (device.is_cpu()) return;
@@ -15,12 +33,12 @@ void require_device(at::Device device, int num_workers) {
                 fmt::format("pipeline.device: this build of Lamina has no {}; launch/setup --gpu makes "
                             "one that has",
                             c10::DeviceTypeName(device.type(), /*lower_case=*/true)));
-  const int found = c10::impl::VirtualGuardImpl(device.type()).deviceCount();
+  const int found = num_devices(device.type());
   if (found == 0)
     throw Error(
         ErrorKind::device,
         "pipeline.device: expected a GPU, found none: is its driver loaded (does nvidia-smi list it)?");
-  if (found < num_workers)
+  if (found < num_workers && !each_rank_is_shown_one(device.type()))
     throw Error(
         ErrorKind::device,
         fmt::format("pipeline.device: expected a GPU for each of this host's {} workers, found {}: two ranks "

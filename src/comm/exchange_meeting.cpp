@@ -18,6 +18,7 @@ namespace lamina {
 namespace {
 
 constexpr std::size_t most_strangers = 64;
+constexpr const char* remedy = "; snapshots.interface chooses the network";
 
 std::string hello_bytes(const Hello& hello) {
   return {reinterpret_cast<const char*>(&hello), sizeof(hello)};
@@ -49,15 +50,15 @@ ExchangeMeeting::ExchangeMeeting(asio::io_context& io, const ExchangeOptions& op
       timeout_(options.timeout),
       acceptor_(io),
       limit_(io) {
-  const tcp::endpoint here(host_address(options.host), 0);
+  const tcp::endpoint here(host_address(options.interface), 0);
   try {
     acceptor_.open(here.protocol());
     acceptor_.bind(here);
     acceptor_.listen();
     address_ = endpoint_text(acceptor_.local_endpoint());
   } catch (const boost::system::system_error& error) {
-    throw Error(ErrorKind::device, fmt::format("worker {} cannot listen for snapshots at {}: {}", worker_,
-                                               here.address().to_string(), error.code().message()));
+    throw Error(ErrorKind::device, fmt::format("worker {} cannot listen for snapshots at {}: {}{}", worker_,
+                                               here.address().to_string(), error.code().message(), remedy));
   }
 }
 
@@ -69,8 +70,8 @@ void ExchangeMeeting::begin(const ExchangeLinks& links, Seconds limit, std::prom
   limit_.async_wait([this, limit](boost::system::error_code cancelled) {
     if (cancelled) return;
     settle(std::make_exception_ptr(
-        Error(ErrorKind::timeout, fmt::format("worker {} waited {} s for snapshot connections with {}",
-                                              worker_, limit.count(), missing()))));
+        Error(ErrorKind::timeout, fmt::format("worker {} waited {} s for snapshot connections with {}{}",
+                                              worker_, limit.count(), missing(), remedy))));
   });
   for (const auto& [peer, link] : links_) {
     if (peer > worker_) continue;
@@ -146,8 +147,12 @@ void ExchangeMeeting::admit(Stranger& caller, const Hello& hello) {
 
 asio::awaitable<void> ExchangeMeeting::call(StrangerPtr callee, std::shared_ptr<ExchangeLink> link) {
   std::string objection;
+  ErrorKind kind = ErrorKind::peer_lost;
   try {
-    co_await callee->socket.async_connect(endpoint_of(link->address()), asio::use_awaitable);
+    boost::system::error_code no_way;
+    co_await callee->socket.async_connect(endpoint_of(link->address()),
+                                          asio::redirect_error(asio::use_awaitable, no_way));
+    if (no_way) throw Error(ErrorKind::device, no_way.message() + remedy);
     const std::string greeting = hello_bytes(make_hello(worker_, link->peer(), token_));
     co_await asio::async_write(callee->socket, asio::buffer(greeting), asio::use_awaitable);
     Hello hello{};
@@ -156,14 +161,17 @@ asio::awaitable<void> ExchangeMeeting::call(StrangerPtr callee, std::shared_ptr<
     if (objection.empty()) link->start(std::move(callee->socket), "");
   } catch (const boost::system::system_error& error) {
     objection = error.code() == asio::error::eof ? "it hung up on this worker's hello" : words_of(error);
+  } catch (const Error& error) {
+    objection = error.what();
+    kind = error.kind();
   } catch (const std::exception& error) {
     objection = words_of(error);
   }
   strangers_.erase(callee);
   if (!objection.empty()) {
-    settle(std::make_exception_ptr(Error(
-        ErrorKind::peer_lost, fmt::format("worker {} cannot exchange snapshots with worker {} at {}: {}",
-                                          worker_, link->peer(), link->address(), objection))));
+    settle(std::make_exception_ptr(
+        Error(kind, fmt::format("worker {} cannot exchange snapshots with worker {} at {}: {}", worker_,
+                                link->peer(), link->address(), objection))));
   }
   check_all_stand();
 }

@@ -2,15 +2,11 @@
 
 #include <fmt/format.h>
 #include <fmt/ostream.h>
-#include <ifaddrs.h>
-#include <net/if.h>
-#include <netinet/in.h>
 
 #include <charconv>
-#include <memory>
-#include <optional>
 #include <vector>
 
+#include "comm/interfaces.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/process.hpp"
 
@@ -30,27 +26,24 @@ std::vector<address> resolved(const std::string& name) {
   return found;
 }
 
-// IPv4 addresses of the interfaces that are up, in the system's order.
 std::vector<address> interface_addresses() {
-  ifaddrs* first = nullptr;
-  if (::getifaddrs(&first) != 0) return {};
-  const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> owned(first, ::freeifaddrs);
   std::vector<address> found;
-  for (const ifaddrs* each = first; each; each = each->ifa_next) {
-    if (!each->ifa_addr || each->ifa_addr->sa_family != AF_INET || !(each->ifa_flags & IFF_UP)) continue;
-    const auto* ipv4 = reinterpret_cast<const sockaddr_in*>(each->ifa_addr);
-    found.emplace_back(asio::ip::address_v4(ntohl(ipv4->sin_addr.s_addr)));
-  }
+  for (const Interface& each : interfaces()) found.emplace_back(each.address);
   return found;
 }
 
 }  // namespace
 
-address host_address(const std::string& host) {
-  if (!host.empty()) {
-    const std::vector<address> found = resolved(host);
-    if (found.empty()) throw Error(ErrorKind::device, fmt::format("host {} has no known address", host));
-    return found.front();
+address host_address(const std::string& interface) {
+  if (interface != "auto") {
+    boost::system::error_code no_address;
+    const address given = asio::ip::make_address(interface, no_address);
+    if (!no_address) return given;
+    const std::vector<Interface> present = interfaces();
+    for (const Interface& each : present)
+      if (is_called(each, interface)) return each.address;
+    throw Error(ErrorKind::device, fmt::format("snapshots.interface: expected {}, found '{}'",
+                                               interface_names(present), interface));
   }
   for (const std::vector<address>& candidates : {resolved(host_name()), interface_addresses()}) {
     for (const address& candidate : candidates) {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "comm/bell.hpp"
+#include "comm/gather_timeout.hpp"
 #include "comm/group_sum.hpp"
 #include "comm/lane_book.hpp"
 #include "comm/ticket.hpp"
@@ -34,7 +35,8 @@ struct Shelf {
 struct Round {
   explicit Round(int num_workers) : texts(static_cast<std::size_t>(num_workers)) {}
   std::vector<std::string> texts;
-  int num_missing = static_cast<int>(texts.size());
+  std::vector<bool> has_come = std::vector<bool>(texts.size());
+  std::size_t num_missing = texts.size();
 };
 
 // One sum of a group: what its members brought, and who waits for it.
@@ -141,14 +143,17 @@ class InprocessTransport final : public Transport {
     room_->bell->require_running(held);
     const std::shared_ptr<Round> round = room_->round;
     round->texts[static_cast<std::size_t>(worker_)] = text;
+    round->has_come[static_cast<std::size_t>(worker_)] = true;
     if (--round->num_missing == 0) {
       room_->round = std::make_shared<Round>(room_->num_workers);
       room_->bell->ring();
     }
     if (!room_->bell->wait(held, limit, [&] { return round->num_missing == 0; })) {
-      throw Error(ErrorKind::timeout,
-                  fmt::format("worker {} waited {} s to gather from {} workers, but {} are missing", worker_,
-                              limit.count(), room_->num_workers, round->num_missing));
+      std::vector<std::string> missing;
+      for (int peer = 0; peer < room_->num_workers; ++peer)
+        if (!round->has_come[static_cast<std::size_t>(peer)])
+          missing.push_back(fmt::format("worker {}", peer));
+      throw gather_timeout(worker_, limit, missing, room_->num_workers);
     }
     return round->texts;
   }

@@ -4,7 +4,7 @@
 
 namespace lamina {
 
-std::unique_ptr<Transport> make_mpi_transport() {
+std::unique_ptr<Transport> make_mpi_transport(Seconds) {
   throw Error(ErrorKind::device,
               "transport mpi: this build of Lamina has no MPI; configure it with -DLAMINA_MPI=ON, or choose "
               "inprocess");

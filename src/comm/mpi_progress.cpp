@@ -3,8 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <future>
+#include <tuple>
 #include <utility>
 
+#include "lamina/comm/mpi.hpp"
 #include "lamina/core/error.hpp"
 
 namespace lamina {
@@ -28,6 +32,68 @@ std::string mpi_error_text(int code) {
   return std::string(text, static_cast<std::size_t>(size));
 }
 
+using Place = std::pair<int, int>;  // rank, and number of ranks
+
+Place start_mpi() {
+  int initialized = 0;
+  MPI_Initialized(&initialized);
+  if (initialized) throw Error(ErrorKind::device, "MPI can be started only once in a process");
+  int provided = MPI_THREAD_SINGLE;
+  const int code = MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
+  if (code != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED) {
+    throw Error(ErrorKind::device,
+                fmt::format("MPI_Init_thread: expected thread level {} or more, found {} and code {}",
+                            MPI_THREAD_FUNNELED, provided, code));
+  }
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  Place place;
+  MPI_Comm_rank(MPI_COMM_WORLD, &place.first);
+  MPI_Comm_size(MPI_COMM_WORLD, &place.second);
+  return place;
+}
+
+// MPI_Init returns once every rank has called it, so it may never return, and who waits for it gives it up:
+// then nothing but this is left for the thread that is in it.
+class Start {
+ public:
+  // The progress thread's part; false if it is not to go on.
+  bool perform() {
+    std::exception_ptr failure;
+    Place place;
+    try {
+      place = start_mpi();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    if (is_decided_.exchange(true)) return false;
+    failure ? place_.set_exception(failure) : place_.set_value(place);
+    return !failure;
+  }
+
+  Place await(Seconds limit) {
+    std::future<Place> place = place_.get_future();
+    // A day is endless here, and does not overflow the clock as an infinite limit would.
+    if (place.wait_for(std::min(limit, Seconds(86400))) != std::future_status::ready) {
+      is_given_up_ = !is_decided_.exchange(true);
+      if (is_given_up_) {
+        const MpiLaunch launch = mpi_launch();
+        throw Error(ErrorKind::timeout,
+                    fmt::format("worker {} waited {} s for MPI to start, but not all of {} workers have come "
+                                "to MPI_Init",
+                                launch.rank, limit.count(), launch.size));
+      }
+    }
+    return place.get();
+  }
+
+  bool is_given_up() const { return is_given_up_; }
+
+ private:
+  std::promise<Place> place_;
+  std::atomic<bool> is_decided_ = false;  // by the first of the two
+  bool is_given_up_ = false;
+};
+
 }  // namespace
 
 void check_mpi(int code, const char* call) {
@@ -36,14 +102,15 @@ void check_mpi(int code, const char* call) {
   }
 }
 
-MpiProgress::MpiProgress(std::shared_ptr<Bell> bell) : bell_(std::move(bell)) {
-  std::promise<void> started;
-  std::future<void> start_result = started.get_future();
-  thread_ = std::thread([this, promise = std::move(started)]() mutable { run(std::move(promise)); });
+MpiProgress::MpiProgress(std::shared_ptr<Bell> bell, Seconds start_limit) : bell_(std::move(bell)) {
+  const auto start = std::make_shared<Start>();
+  thread_ = std::thread([this, start] {
+    if (start->perform()) run();
+  });
   try {
-    start_result.get();
+    std::tie(rank_, size_) = start->await(start_limit);
   } catch (...) {
-    thread_.join();
+    start->is_given_up() ? thread_.detach() : thread_.join();
     throw;
   }
 }
@@ -69,15 +136,7 @@ void MpiProgress::abort(int exit_code) {
   wake_.notify_all();
 }
 
-void MpiProgress::run(std::promise<void> started) {
-  try {
-    start();
-  } catch (...) {
-    started.set_exception(std::current_exception());
-    return;
-  }
-  started.set_value();
-
+void MpiProgress::run() {
   bool healthy = true;
   try {
     serve();
@@ -94,22 +153,6 @@ void MpiProgress::run(std::promise<void> started) {
   }
   lock.unlock();
   if (healthy) leave();  // else the peers are not there to leave with
-}
-
-void MpiProgress::start() {
-  int initialized = 0;
-  MPI_Initialized(&initialized);
-  if (initialized) throw Error(ErrorKind::device, "MPI can be started only once in a process");
-  int provided = MPI_THREAD_SINGLE;
-  const int code = MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
-  if (code != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED) {
-    throw Error(ErrorKind::device,
-                fmt::format("MPI_Init_thread: expected thread level {} or more, found {} and code {}",
-                            MPI_THREAD_FUNNELED, provided, code));
-  }
-  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
-  MPI_Comm_size(MPI_COMM_WORLD, &size_);
 }
 
 void MpiProgress::serve() {

@@ -4,7 +4,6 @@
 
 #include <condition_variable>
 #include <functional>
-#include <future>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -39,8 +38,9 @@ class MpiProgress {
  public:
   using Job = std::function<void()>;
 
-  /// @throws Error{device} if MPI cannot start, or was started before.
-  explicit MpiProgress(std::shared_ptr<Bell> bell);
+  /// @throws Error{device} if MPI cannot start, or was started before; Error{timeout} if it has not started
+  /// after `start_limit`, which leaves the thread behind.
+  MpiProgress(std::shared_ptr<Bell> bell, Seconds start_limit);
 
   /// Gives sends under way a few seconds to be taken, then leaves MPI, or aborts it if that was asked for.
   ~MpiProgress();
@@ -57,8 +57,7 @@ class MpiProgress {
   void abort(int exit_code);
 
  private:
-  void run(std::promise<void> started);
-  void start();
+  void run();
   void serve();
   bool poll();
   bool advance(Transfer& transfer);

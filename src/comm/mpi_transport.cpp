@@ -9,32 +9,24 @@
 #include <utility>
 
 #include "comm/bell.hpp"
+#include "comm/gather_timeout.hpp"
 #include "comm/group_sum.hpp"
 #include "comm/lane_book.hpp"
 #include "comm/message_frame.hpp"
+#include "comm/mpi_gather.hpp"
 #include "comm/mpi_progress.hpp"
 #include "comm/ticket.hpp"
 #include "lamina/comm/mpi.hpp"
 #include "lamina/core/error.hpp"
+#include "lamina/core/process.hpp"
 
 namespace lamina {
 
 namespace {
 
-constexpr Seconds open_limit(600);
-
 struct Cargo {
   std::string frame;
   std::vector<at::Tensor> tensors;
-};
-
-struct Gather {
-  std::string text;
-  int text_bytes;
-  std::vector<int> sizes;
-  std::vector<int> starts{};
-  std::string joined{};
-  bool done = false;  // guarded by the bell
 };
 
 // Sums may overtake one another on their way, so each has tags of its own for a while.
@@ -51,7 +43,7 @@ struct Addition {
 
 class MpiTransport final : public Transport {
  public:
-  MpiTransport() {
+  explicit MpiTransport(Seconds start_limit) : start_limit_(start_limit) {
     // The progress thread adds too, but the cores are the workers'.
     progress_.post([] { at::set_num_threads(1); });
   }
@@ -62,7 +54,7 @@ class MpiTransport final : public Transport {
   void open(const std::vector<LaneSpec>& lanes) override {
     book_.open(lanes);
     first_sum_tag_ = static_cast<int>(lanes.size());
-    const std::vector<std::string> texts = all_gather(book_.text(), open_limit);
+    const std::vector<std::string> texts = all_gather(book_.text(), start_limit_);
     for (int other = 0; other < num_workers(); ++other) {
       book_.require_same(other, texts[static_cast<std::size_t>(other)]);
     }
@@ -106,21 +98,13 @@ class MpiTransport final : public Transport {
   }
 
   std::vector<std::string> all_gather(const std::string& text, Seconds limit) override {
-    const std::size_t size = static_cast<std::size_t>(num_workers());
-    const auto gather = std::make_shared<Gather>(
-        Gather{.text = text, .text_bytes = static_cast<int>(text.size()), .sizes = std::vector<int>(size)});
     Bell::Lock held = bell_->lock();
     bell_->require_running(held);
-    progress_.post([this, gather] { start_gather(gather); });
-    if (!bell_->wait(held, limit, [&] { return gather->done; })) {
-      throw Error(ErrorKind::timeout, fmt::format("worker {} waited {} s to gather from {} workers", worker(),
-                                                  limit.count(), num_workers()));
-    }
+    const std::shared_ptr<MpiGather> gather = start_gather(text);
+    if (!bell_->wait(held, limit, [&] { return gather->done(held); }))
+      throw gather_timeout(worker(), limit, missing(*gather, held), num_workers());
     std::vector<std::string> texts;
-    for (std::size_t i = 0; i < size; ++i) {
-      texts.push_back(gather->joined.substr(static_cast<std::size_t>(gather->starts[i]),
-                                            static_cast<std::size_t>(gather->sizes[i])));
-    }
+    for (const auto& each : gather->texts(held)) texts.push_back(*each);
     return texts;
   }
 
@@ -205,42 +189,41 @@ class MpiTransport final : public Transport {
     progress_.watch(std::move(transfer));
   }
 
-  void start_gather(const std::shared_ptr<Gather>& gather) {
-    Transfer sizes{.kind = Transfer::Kind::collective,
-                   .finished = [this, gather] { start_gather_texts(gather); }};
-    check_mpi(MPI_Iallgather(&gather->text_bytes, 1, MPI_INT, gather->sizes.data(), 1, MPI_INT,
-                             MPI_COMM_WORLD, &sizes.header),
-              "MPI_Iallgather");
-    progress_.watch(std::move(sizes));
+  std::shared_ptr<MpiGather> start_gather(const std::string& text) {
+    const auto gather = std::make_shared<MpiGather>(bell_, progress_, num_gathers_++, text);
+    progress_.post([gather] { gather->start(); });
+    return gather;
   }
 
-  void start_gather_texts(const std::shared_ptr<Gather>& gather) {
-    int total = 0;
-    for (const int size : gather->sizes) gather->starts.push_back(std::exchange(total, total + size));
-    gather->joined.resize(static_cast<std::size_t>(total));
-    Transfer texts{.kind = Transfer::Kind::collective, .finished = [bell = bell_, gather] {
-                     const Bell::Lock held = bell->lock();
-                     gather->done = true;
-                     bell->ring();
-                   }};
-    check_mpi(
-        MPI_Iallgatherv(gather->text.data(), gather->text_bytes, MPI_BYTE, gather->joined.data(),
-                        gather->sizes.data(), gather->starts.data(), MPI_BYTE, MPI_COMM_WORLD, &texts.header),
-        "MPI_Iallgatherv");
-    progress_.watch(std::move(texts));
+  // Whose text a gather has not got. Who was heard of is known by more than its number.
+  std::vector<std::string> missing(const MpiGather& gather, const Bell::Lock& held) const {
+    std::vector<std::string> names;
+    for (int peer = 0; peer < num_workers(); ++peer) {
+      const auto at = static_cast<std::size_t>(peer);
+      if (gather.texts(held)[at]) continue;
+      names.push_back(
+          fmt::format("worker {} ({})", peer,
+                      introductions_->texts(held)[at].value_or("of which nothing has been heard")));
+    }
+    return names;
   }
 
+  const Seconds start_limit_;
   const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
-  MpiProgress progress_{bell_};
+  MpiProgress progress_{bell_, start_limit_};
   LaneBook book_{bell_, progress_.rank(), progress_.size()};
   int first_sum_tag_ = 0;                              // behind the lanes'
   std::map<std::vector<int>, std::int64_t> num_sums_;  // begun, by group
+  int num_gathers_ = 0;                                // begun
+  // The progress threads see to it, whatever keeps the workers.
+  const std::shared_ptr<MpiGather> introductions_ =
+      start_gather(fmt::format("pid {} on {}", process_id(), host_name()));
 };
 
 }  // namespace
 
-std::unique_ptr<Transport> make_mpi_transport() {
-  return std::make_unique<MpiTransport>();
+std::unique_ptr<Transport> make_mpi_transport(Seconds start_limit) {
+  return std::make_unique<MpiTransport>(start_limit);
 }
 
 std::string mpi_version() {

@@ -1,8 +1,10 @@
 #include "lamina/core/log.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/logger.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -22,7 +24,7 @@ spdlog::logger& logger() {
 }
 
 void log(spdlog::level::level_enum level, std::string_view message) {
-  logger().log(level, "{}{}{}", label, label.empty() ? "" : ": ", message);
+  logger().log(level, "{}", labelled(label, message));
 }
 
 }  // namespace
@@ -32,6 +34,12 @@ void set_log_label(std::string text) {
 }
 const std::string& log_label() {
   return label;
+}
+
+std::string labelled(const std::string& label, std::string_view message) {
+  const std::string_view behind = message.substr(std::min(label.size(), message.size()));
+  const bool has_it = message.starts_with(label) && (behind.starts_with(' ') || behind.starts_with(':'));
+  return label.empty() || has_it ? std::string(message) : fmt::format("{}: {}", label, message);
 }
 
 void log_info(std::string_view message) {

@@ -24,6 +24,12 @@ std::string host_name() {
   return text.data();
 }
 
+std::string machine_id() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  return std::getline(file, id) ? id : host_name();
+}
+
 int process_id() {
   return ::getpid();
 }

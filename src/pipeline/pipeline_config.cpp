@@ -17,6 +17,11 @@ void PipelineConfig::visit(FieldVisitor& v) {
   v.field("threads", &threads, "intra-op threads of a worker; auto: processors / workers", at_least(1));
   v.field("transport", &transport, "how activations travel", one_of({"auto", "inprocess", "mpi", "nccl"}));
   v.field("device", &device, "where workers compute", one_of({"cpu", "cuda"}));
+  v.field("bind", &bind,
+          "processors of a worker, unless mpirun has bound it; auto: the NUMA node of its GPU, or a share of "
+          "the host's "
+          "nodes; cores: a share of the cores",
+          one_of({"auto", "cores", "none"}));
   v.field("schedule", &schedule,
           "order of a worker's actions: streaming for local losses; the others train end to end",
           one_of(schedules));

@@ -10,6 +10,9 @@ void SnapshotsConfig::visit(FieldVisitor& v) {
   v.field("lag", &lag, "steps that a shadow is behind; auto: as many as cost no throughput; 0: exact, serial",
           at_least(0));
   v.field("every", &every, "steps between two published versions", at_least(1));
+  v.field("interface", &interface,
+          "network interface of a host that others reach its snapshots by: a name, or a network such as "
+          "10.1.0.0/16");
 }
 
 std::int64_t SnapshotPolicy::version_for(std::int64_t step) const {

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "lamina/comm/mpi.hpp"
 #include "lamina/comm/nccl.hpp"
@@ -17,8 +20,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Hosts of unlike size resolve it differently, and nothing that travels depends on it.
-constexpr const char* resolved_by_host = "pipeline.threads";
+// Hosts differ in these, and nothing that travels depends on them.
+constexpr std::array<std::string_view, 3> own_of_a_host{"pipeline.bind", "pipeline.threads",
+                                                        "snapshots.interface"};
 
 Json words_of(const RunPlan& plan) {
   Json words = {{"build", sha256_hex(read_file("/proc/self/exe")).substr(0, 16)},
@@ -26,7 +30,8 @@ Json words_of(const RunPlan& plan) {
                 {"MPI", mpi_version()},
                 {"NCCL", nccl_version()}};
   for (const EffectiveField& field : list_fields(plan.config))
-    if (field.key != resolved_by_host) words[field.key] = field.value;
+    if (std::find(own_of_a_host.begin(), own_of_a_host.end(), field.key) == own_of_a_host.end())
+      words[field.key] = field.value;
   return words;
 }
 

@@ -13,6 +13,7 @@
 #include "lamina/comm/inprocess.hpp"
 #include "lamina/comm/mpi.hpp"
 #include "lamina/comm/nccl.hpp"
+#include "lamina/comm/network.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/log.hpp"
 #include "worker_run.hpp"
@@ -24,8 +25,9 @@ namespace {
 Error named(const std::exception& e, int worker) {
   const auto* ours = dynamic_cast<const Error*>(&e);
   const auto* torchs = dynamic_cast<const c10::Error*>(&e);  // says where it was thrown on further lines
-  return Error(ours ? ours->kind() : ErrorKind::contract,
-               fmt::format("worker {}: {}", worker, torchs ? torchs->what_without_backtrace() : e.what()));
+  return Error(
+      ours ? ours->kind() : ErrorKind::contract,
+      labelled(fmt::format("worker {}", worker), torchs ? torchs->what_without_backtrace() : e.what()));
 }
 
 // Keeps the error that began it: what peers report of having been woken by abort() is only its echo.
@@ -81,15 +83,26 @@ std::optional<RunSummary> run_threads(const RunPlan& plan, const RunOptions& opt
   return summary;
 }
 
-// Ends the whole job. The worker that met the error speaks; those that only heard of it leave time for that.
-[[noreturn]] void end_job(Transport& transport, const Error& error) {
-  if (error.kind() != ErrorKind::peer_lost)
-    log_error(error.what());
-  else
-    std::this_thread::sleep_for(std::chrono::seconds(2));
+// Ends the whole job. The worker that met the error speaks; those that only lost a peer leave time for that,
+// and speak if nobody has: a failure elsewhere ends in mpirun's request to stop.
+[[noreturn]] void end_job(Transport& transport, const RunOptions& options, const Error& error) {
+  const bool is_echo = error.kind() == ErrorKind::peer_lost;
+  if (is_echo) std::this_thread::sleep_for(std::chrono::seconds(2));
+  if (!is_echo || !options.stop_requested()) log_error(error.what());
   transport.abort(error.what(), error.exit_code());
   std::this_thread::sleep_for(std::chrono::seconds(2));
   std::_Exit(error.exit_code());
+}
+
+// MPI does not start: rank 0 may be the one that is missing, so everybody says so. A thread is still in MPI.
+std::unique_ptr<Transport> start_mpi(Seconds limit) {
+  try {
+    return make_mpi_transport(limit);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::timeout) throw;
+    log_error(error.what());
+    std::_Exit(error.exit_code());
+  }
 }
 
 bool has_replicas(const RunPlan& plan) {
@@ -98,17 +111,16 @@ bool has_replicas(const RunPlan& plan) {
 }
 
 std::optional<RunSummary> run_rank(const RunPlan& plan, const RunOptions& options) {
-  std::unique_ptr<Transport> transport = make_mpi_transport();
-  set_log_label(fmt::format("worker {}", transport->worker()));
+  const Seconds limit(plan.config.pipeline.timeout_s);
+  set_log_label(fmt::format("worker {}", mpi_launch().rank));
+  std::unique_ptr<Transport> transport = start_mpi(limit);
   try {
     if (plan.over_nccl)
-      transport =
-          make_nccl_transport(std::move(transport), {.device = plan.device,
-                                                     .open_limit = Seconds(plan.config.pipeline.timeout_s),
-                                                     .sums = has_replicas(plan)});
+      transport = make_nccl_transport(
+          std::move(transport), {.device = plan.device, .open_limit = limit, .sums = has_replicas(plan)});
     return run_worker(plan, options, *transport, std::make_shared<SnapshotBoard>(plan.snapshots.depth()));
   } catch (const std::exception& e) {
-    end_job(*transport, named(e, transport->worker()));
+    end_job(*transport, options, named(e, transport->worker()));
   }
 }
 
@@ -118,6 +130,7 @@ std::optional<RunSummary> run(const RunPlan& plan, const RunOptions& options) {
   // Before MPI starts, which would have to be ended as well.
   require_device(plan.device, plan.devices_needed);
   if (plan.over_nccl) require_nccl();
+  if (plan.over_mpi) require_interfaces(plan.over_nccl);
   return plan.over_mpi ? run_rank(plan, options) : run_threads(plan, options);
 }
 

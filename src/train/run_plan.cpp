@@ -8,6 +8,7 @@
 #include <optional>
 #include <thread>
 
+#include "lamina/comm/device.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/log.hpp"
 #include "lamina/core/process.hpp"
@@ -174,8 +175,7 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   const std::string transport = resolve_transport(config.pipeline, launch);
   plan.over_nccl = transport == "nccl";
   plan.over_mpi = transport != "inprocess";
-  if (config.pipeline.device == "cuda")
-    plan.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(launch.local_rank));
+  if (config.pipeline.device == "cuda") plan.device = device_of_rank(at::kCUDA, launch.local_rank);
   plan.devices_needed = plan.over_mpi ? launch.local_size : 1;
   config.pipeline.workers = workers;
   if (!config.pipeline.threads) config.pipeline.threads = resolve_threads(launch, workers);

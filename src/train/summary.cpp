@@ -23,7 +23,9 @@ void from_json(const Json& j, Account& account) {
   j.at("total_s").get_to(account.total_s);
 }
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerReport, worker, host, pid, stages, account, alone_s, peak_rss_mib,
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerPlace, host, device, numa_node, processors, bound)
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerReport, worker, pid, place, stages, account, alone_s, peak_rss_mib,
                                    peak_device_mib, parameters_made)
 
 void to_json(Json& j, const RunSummary& summary) {
@@ -42,6 +44,14 @@ void to_json(Json& j, const RunSummary& summary) {
 
 void write_summary(const std::filesystem::path& path, const RunSummary& summary) {
   write_file_atomically(path, Json(summary).dump(2) + "\n");
+}
+
+std::string to_text(const WorkerPlace& place) {
+  return Json(place).dump();
+}
+
+WorkerPlace worker_place(const std::string& text) {
+  return Json::parse(text).get<WorkerPlace>();
 }
 
 std::string to_text(const WorkerReport& report) {

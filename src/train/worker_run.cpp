@@ -22,6 +22,7 @@
 #include "snapshot_links.hpp"
 #include "source.hpp"
 #include "trace_file.hpp"
+#include "worker_place.hpp"
 
 namespace lamina {
 namespace {
@@ -63,7 +64,6 @@ class WorkerRun {
   Display display() const;
   RunStart agree_on_start();
   void open_source(const RunStart& start);
-  void warn_of_affinity() const;
   std::vector<Stage> load_stages();
   void begin_snapshots(const std::vector<Stage>& stages);
   void share_gradients(std::vector<Stage>& stages);
@@ -83,6 +83,7 @@ class WorkerRun {
   SnapshotPlane snapshots_;
   std::shared_ptr<const GivenTensors> given_;          // `model.init`, until the stages are made
   std::vector<std::vector<Snapshot>> saved_versions_;  // by own stage, of a resumed run
+  std::vector<WorkerPlace> places_;                    // by worker
   RunStart start_;
   std::optional<Source> source_;
   std::optional<CheckpointWriter> writer_;
@@ -97,9 +98,10 @@ std::optional<RunSummary> WorkerRun::run() {
   at::set_num_threads(static_cast<int>(*plan_.config.pipeline.threads));
   const c10::DeviceGuard on_device(plan_.device);
   if (plan_.over_mpi) require_agreement(plan_, transport_, limit_);
+  places_ = take_places(plan_, transport_, limit_);
   transport_.open(plan_.lanes);
   start_ = agree_on_start();
-  warn_of_affinity();
+  if (writes() && is_first()) show(plan_, places_);
   if (writes())
     writer_.emplace(checkpoint_directory(plan_.config.out), to_yaml(list_fields(plan_.config)),
                     plan_.config.checkpoint.keep);
@@ -158,13 +160,6 @@ void WorkerRun::open_source(const RunStart& start) {
   source_.emplace(trains() ? Source::training(plan_, replica, {start.step(), start.evaluated()},
                                               [this] { return stop_requested(); })
                            : Source::evaluation(plan_, replica, start.step()));
-}
-
-void WorkerRun::warn_of_affinity() const {
-  const auto threads = *plan_.config.pipeline.threads;
-  if (threads > usable_processors())
-    log_warning(fmt::format("pipeline.threads is {}, but this worker may run on {} processor(s) only",
-                            threads, usable_processors()));
 }
 
 std::vector<Stage> WorkerRun::load_stages() {
@@ -254,8 +249,8 @@ std::vector<WorkerReport> WorkerRun::gather_reports(Worker& worker) {
   account.total_s += account[Activity::idle];
   measure_alone(worker.stages());
   WorkerReport report{.worker = transport_.worker(),
-                      .host = host_name(),
                       .pid = process_id(),
+                      .place = places_[transport_.worker()],
                       .stages = {},
                       .account = account,
                       .alone_s = alone_s_,

@@ -6,6 +6,7 @@
 
 #include "comm/exchange_peers.hpp"
 #include "comm/expect_error.hpp"
+#include "comm/raw_peer.hpp"
 #include "lamina/comm/exchange.hpp"
 
 // How exchanges find each other, part, and lose each other.
@@ -100,15 +101,34 @@ TEST(Exchange, ConnectNamesWhoIsMissing) {
   second.get();
 }
 
-TEST(Exchange, APeerThatCannotBeReachedIsAnErrorAtOnce) {
+TEST(Exchange, APeerThatCannotBeReachedIsAnErrorAtOnceThatSaysWhatToSet) {
   TestPeer owner(1);
   std::string address;
   {
     const TestPeer gone(0);
     address = gone.exchange->address();
   }
-  expect_error(ErrorKind::peer_lost,
-               [&] { owner.exchange->connect({{.worker = 0, .address = address, .receives = {}}}, kLong); });
+  try {
+    owner.exchange->connect({{.worker = 0, .address = address, .receives = {}}}, kLong);
+    FAIL() << "it was reached";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::device);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("worker 1"), HasSubstr("worker 0 at " + address),
+                                    HasSubstr("refused"), HasSubstr("snapshots.interface")));
+  }
+}
+
+TEST(Exchange, AnAddressThatSwallowsEverythingIsNamedByTheLimit) {
+  TestPeer owner(1);
+  const Silence silence;
+  try {
+    owner.exchange->connect({{.worker = 0, .address = silence.address(), .receives = {}}}, Seconds(0.3));
+    FAIL() << "it was reached";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::timeout);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("worker 1"), HasSubstr("worker 0 at " + silence.address()),
+                                    HasSubstr("snapshots.interface")));
+  }
 }
 
 TEST(Exchange, WithNobodyToMeetConnectReturns) {
@@ -130,7 +150,7 @@ TEST(Exchange, CanBeDroppedAtAnyMoment) {
 TEST(Exchange, ACallbacksErrorFailsTheRunAndSparesTheOtherPeers) {
   Told told;
   const auto reader = make_exchange(
-      {.worker = 0, .token = kToken, .host = "127.0.0.1"},
+      {.worker = 0, .token = kToken, .interface = "127.0.0.1"},
       [&](SnapshotPtr snapshot) {
         if (snapshot->part == "small") throw Error(ErrorKind::storage, "no room for it");
         told.received(std::move(snapshot));
@@ -161,8 +181,9 @@ TEST(Exchange, RefusesOptionsAndPeersThatMakeNoSense) {
   expect_error(ErrorKind::contract, [] { make_exchange({.worker = 0, .token = "short"}, {}, {}); });
   expect_error(ErrorKind::contract,
                [] { make_exchange({.worker = 0, .token = kToken, .depth = 0}, {}, {}); });
-  expect_error(ErrorKind::device,
-               [] { make_exchange({.worker = 0, .token = kToken, .host = "no.such.host.invalid"}, {}, {}); });
+  expect_error(ErrorKind::device, [] {
+    make_exchange({.worker = 0, .token = kToken, .interface = "no-such-interface"}, {}, {});
+  });
   TestPeer self(1);
   expect_error(ErrorKind::contract, [&] { self.exchange->connect({self.named()}, kLong); });
   TestPeer other(1);

@@ -206,13 +206,5 @@ TEST(ExchangeFrame, AddressesReadBackAsTheyWereWritten) {
   }
 }
 
-TEST(ExchangeFrame, AHostHasAnAddressToBeReachedBy) {
-  const asio::ip::address mine = host_address("");
-  EXPECT_FALSE(mine.is_unspecified());
-  EXPECT_TRUE(host_address("127.0.0.1").is_loopback());
-  EXPECT_TRUE(host_address("localhost").is_loopback());
-  EXPECT_THROW(host_address("no.such.host.invalid"), Error);
-}
-
 }  // namespace
 }  // namespace lamina

@@ -78,7 +78,7 @@ class Told {
 struct TestPeer {
   explicit TestPeer(int worker) : TestPeer(ExchangeOptions{.worker = worker}) {}
   explicit TestPeer(ExchangeOptions options) : number(options.worker) {
-    options.host = "127.0.0.1";
+    options.interface = "127.0.0.1";
     if (options.token.empty()) options.token = kToken;
     exchange = make_exchange(
         options, [this](SnapshotPtr snapshot) { told.received(std::move(snapshot)); },

@@ -52,6 +52,25 @@ class RawPeer {
   tcp::socket socket_{io_};
 };
 
+/// An address that swallows what is sent there, as one does that no route leads to: its queue of callers is
+/// full, so the system drops further ones.
+class Silence {
+ public:
+  Silence() {
+    acceptor_.open(tcp::v4());
+    acceptor_.bind({asio::ip::address_v4::loopback(), 0});
+    acceptor_.listen(0);
+    const tcp::endpoint here = acceptor_.local_endpoint();
+    first_.connect(here);  // takes the queue's one place
+  }
+  std::string address() const { return endpoint_text(acceptor_.local_endpoint()); }
+
+ private:
+  asio::io_context io_;
+  tcp::acceptor acceptor_{io_};
+  tcp::socket first_{io_};
+};
+
 /// Worker 0 with a plain socket as its peer, worker 1.
 struct RawPair {
   explicit RawPair(const std::vector<SnapshotShape>& shapes) : reader(0), owner(reader.exchange->address()) {

@@ -39,5 +39,13 @@ TEST(Log, NamesTheThreadThatSpeaks) {
   EXPECT_THAT(lines, MatchesRegex(".*\\[info\\] worker 2: hello\n.*\\[error\\] main: hello\n"));
 }
 
+TEST(Log, ALabelIsNotRepeated) {
+  EXPECT_EQ(labelled("worker 1", "lost"), "worker 1: lost");
+  EXPECT_EQ(labelled("worker 1", "worker 1 waited"), "worker 1 waited");
+  EXPECT_EQ(labelled("worker 1", "worker 1: lost"), "worker 1: lost");
+  EXPECT_EQ(labelled("worker 1", "worker 12 waited"), "worker 1: worker 12 waited");
+  EXPECT_EQ(labelled("", "hello"), "hello");
+}
+
 }  // namespace
 }  // namespace lamina

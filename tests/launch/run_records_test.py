@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "launch"))
 from run_records import Record, append, read, record_path, verdict  # noqa: E402
 
 HOSTS = ["a", "b", "b"]
-OK, DATA, PEER_LOST, DEVICE = 0, 3, 7, 9
+OK, DATA, PEER_LOST, TIMEOUT, DEVICE = 0, 3, 7, 8, 9
 
 
 def ended(rank, exit_code, spoke_s=0.0, error=""):
@@ -44,6 +44,13 @@ class Verdict(unittest.TestCase):
         self.assertEqual(code, PEER_LOST)
         self.assertIn("worker 1 on b;", line)
         self.assertIn("no word from worker 1", line)
+
+    def test_who_kept_the_others_waiting_and_said_nothing_is_named(self):
+        waited = "worker 0 waited 600 s for MPI to start"
+        code, line = self.judge(ended(0, TIMEOUT, 1, waited), ended(1, TIMEOUT, 2, waited), ended(2, -signal.SIGKILL, 3))
+        self.assertEqual(code, TIMEOUT)
+        self.assertTrue(line.endswith(f"{waited}; no word from worker 2 on b"), line)
+        self.assertIn("; no word from worker 1 on b", self.judge(ended(0, TIMEOUT, 1, waited), Record(1, 101), ended(2, OK))[1])
 
     def test_a_host_that_never_started_its_workers(self):
         code, line = self.judge(Record(0, 100))

@@ -24,9 +24,10 @@ struct ExchangeOptions {
   std::size_t depth = 1;
   /// A peer that has taken nothing for so long is lost, and a stranger must say who it is within this time.
   Seconds timeout{60};
-  /// Where to listen, a name or an address. Empty: what this host's name resolves to, or its first network
-  /// interface where that is only a loopback address. "127.0.0.1" where all workers share this host.
-  std::string host{};
+  /// Where to listen: the name of an interface, a network (10.1.0.0/16) or an address of this host. "auto":
+  /// what this host's name resolves to, or its first interface where that is only a loopback address.
+  /// "127.0.0.1" where all workers share this host.
+  std::string interface = "auto";
 };
 
 /// A worker that snapshots are exchanged with.
@@ -63,8 +64,8 @@ class Exchange {
   /// Waits until connections to all these workers stand; to be called once, before send(). Of two workers the
   /// one with the higher number calls the other; a worker need not name peers that it neither sends to nor
   /// receives from, but both of a pair must name each other. No newcomer is listened to afterwards.
-  /// @throws Error{timeout} after `limit`, naming who is missing; Error{peer_lost} if a worker cannot be
-  /// reached or turns this one away.
+  /// @throws Error{timeout} after `limit`, naming who is missing; Error{device} if there is no way to a
+  /// worker's address; Error{peer_lost} if a worker turns this one away.
   virtual void connect(const std::vector<ExchangePeer>& peers, Seconds limit) = 0;
 
   /// Puts a snapshot in line for a worker; never waits. Dropped silently once that worker has finished or is
@@ -83,7 +84,7 @@ class Exchange {
   virtual std::int64_t bytes_received() const = 0;
 };
 
-/// @throws Error{contract} if the token is too short; Error{device} if the host cannot listen.
+/// @throws Error{contract} if the token is too short; Error{device} if the host cannot listen there.
 std::unique_ptr<Exchange> make_exchange(ExchangeOptions options, SnapshotReceived received,
                                         SnapshotsFailed failed);
 

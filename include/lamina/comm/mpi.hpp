@@ -21,8 +21,10 @@ MpiLaunch mpi_launch();
 /// made by one thread that this object owns; it sleeps between polls, since Open MPI would spin.
 ///
 /// abort()  ends the whole job by MPI_Abort with the exit code, after this process has spoken.
-/// @throws Error{device} if Lamina was built without MPI, or MPI cannot start.
-std::unique_ptr<Transport> make_mpi_transport();
+/// Blocking until every process of the job has come to it; open() waits for at most `start_limit`, too.
+/// @throws Error{device} if Lamina was built without MPI, or MPI cannot start; Error{timeout} if it has not
+/// started after `start_limit`: then a thread is still in MPI, and this process is to end without a farewell.
+std::unique_ptr<Transport> make_mpi_transport(Seconds start_limit = Seconds(600));
 
 /// The MPI library's version line, or "none".
 std::string mpi_version();

@@ -8,6 +8,9 @@ namespace lamina {
 /// This host's name.
 std::string host_name();
 
+/// What all containers and virtual hosts of one running system share (Linux's boot id), else the host's name.
+std::string machine_id();
+
 /// This process's id.
 int process_id();
 

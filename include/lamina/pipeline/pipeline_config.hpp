@@ -16,6 +16,7 @@ struct PipelineConfig {
   std::string transport =
       "auto";  ///< auto: under mpirun nccl between GPUs and mpi between CPUs, else inprocess
   std::string device = "cpu";
+  std::string bind = "auto";           ///< auto: to NUMA nodes; cores; none
   std::string schedule = "streaming";  ///< or one that trains end to end: end_to_end_schedule_names()
   std::int64_t micro_batches = 1;      ///< that a batch is cut into, by samples; end to end
   bool recompute = false;              ///< end to end: run forwards again rather than keep their graphs

@@ -9,9 +9,10 @@
 namespace lamina {
 
 struct SnapshotsConfig {
-  std::string policy = "lag";  ///< lag | latest
-  IntOrAuto lag{};             ///< d; auto: as large as costs no throughput
-  std::int64_t every = 1;      ///< steps between published versions
+  std::string policy = "lag";      ///< lag | latest
+  IntOrAuto lag{};                 ///< d; auto: as large as costs no throughput
+  std::int64_t every = 1;          ///< steps between published versions
+  std::string interface = "auto";  ///< that snapshots travel by: a name, a network or an address
   void visit(FieldVisitor& v);
 };
 

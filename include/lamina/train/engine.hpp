@@ -36,11 +36,20 @@ struct RunOptions {
   std::function<std::string(const std::string&)> snapshot_address{};
 };
 
+/// Where a worker computes.
+struct WorkerPlace {
+  std::string host;
+  std::string device;      ///< "cpu", or e.g. "cuda:1 (0000:81:00.0)"
+  int numa_node = -1;      ///< beside that GPU; -1: none, or unknown
+  std::string processors;  ///< that it may run on, e.g. "0-3,8"
+  bool bound = false;      ///< to them, by pipeline.bind
+};
+
 /// What one worker tells at the end.
 struct WorkerReport {
   int worker = 0;
-  std::string host;
   int pid = 0;
+  WorkerPlace place;
   std::vector<int> stages;
   Account account;
   std::vector<double> alone_s;  ///< by stage: the mean of what RunOptions::measure_alone found

@@ -11,7 +11,9 @@ namespace lamina {
 /// unaccounted), "stages". @throws Error{storage}
 void write_summary(const std::filesystem::path& path, const RunSummary& summary);
 
-/// A worker's report as the text that workers exchange, and back.
+/// A worker's place, or its report, as the text that workers exchange, and back.
+std::string to_text(const WorkerPlace& place);
+WorkerPlace worker_place(const std::string& text);
 std::string to_text(const WorkerReport& report);
 WorkerReport worker_report(const std::string& text);
 

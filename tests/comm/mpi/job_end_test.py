@@ -1,7 +1,11 @@
 """How MPI jobs end: usage job_end_test.py WORKERS PROGRAM END MPIRUN..., where END is a key of `checks`."""
 
+import re
+import socket
 import subprocess
 import sys
+
+num_workers, program, end, mpirun = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
 
 
 def aborted(code, text):
@@ -24,9 +28,24 @@ def unlike(code, text):
         assert f"worker {worker}: worker {worker} opens lane 0" in text, f"worker {worker} accepted unlike lanes"
 
 
-checks = {"abort": aborted, "kill": killed, "leave": left, "unlike": unlike}
+def last_is_missing(words):
+    """The first of the others to say so ends the job, so the rest may not come to it."""
+    def check(code, text):
+        assert code == 42, "the job's exit code is not the one given to abort()"
+        waited = re.findall(r"timeout: worker \d waited 1 s for (.+)", text)
+        assert waited, "nobody said that it waited in vain"
+        for line in waited:
+            assert re.fullmatch(words, line), line
+    return check
 
-num_workers, program, end, mpirun = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
+
+not_come = f"all of {num_workers} workers, but worker {num_workers - 1} "
+pid_on_host = rf"\(pid \d+ on {re.escape(socket.gethostname())}\)"
+checks = {"abort": aborted, "kill": killed, "leave": left, "unlike": unlike,
+          "late": last_is_missing(f"MPI to start, but not all of {num_workers} workers have come to MPI_Init"),
+          "stick": last_is_missing(f"{not_come}{pid_on_host} has not come"),
+          "stop": last_is_missing(rf"{not_come}\(.+\) has not come")}
+
 job = subprocess.run(mpirun + ["-n", str(num_workers), program, end], stdout=subprocess.PIPE,
                      stderr=subprocess.STDOUT, text=True, timeout=60)
 print(job.stdout)
