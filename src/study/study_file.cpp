@@ -56,15 +56,19 @@ ConfigText laid(const std::vector<StudyLayer>& layers, const std::string& study)
   return all;
 }
 
-// What a later version of Lamina adds, with a default that changes nothing, leaves the digest as it is.
-std::string digest_of(const std::vector<EffectiveField>& fields, const Study& study) {
+constexpr const char* place_of_the_data = "data.root";
+
+// What a later version of Lamina adds, with a default that changes nothing, leaves the digest as it is; so
+// does another place for the data.
+std::string digest_of(const std::vector<EffectiveField>& fields, const StudyCell& cell, const Study& study) {
   std::map<std::string, std::string> defaults;
   for (const EffectiveField& field : list_fields(RunConfig{})) defaults[field.key] = field.value;
-  std::string text = fmt::format("run {}\nthrough {}\nsubmit {}\n", fmt::join(study.run, "\n  "),
+  std::string text = fmt::format("run {}\nthrough {}\nsubmit {}\n", fmt::join(cell.run, "\n  "),
                                  fmt::join(study.through, "\n  "), fmt::join(study.submit, "\n  "));
   for (const EffectiveField& field : fields) {
     const auto known = defaults.find(field.key);
-    if (known == defaults.end() || known->second != field.value)
+    const bool is_default = known != defaults.end() && known->second == field.value;
+    if (!is_default && field.key != place_of_the_data)
       text += fmt::format("{}: {}\n", field.key, field.value);
   }
   return sha256_hex(text);
@@ -86,10 +90,9 @@ void resolve(StudyCell& cell, const std::vector<StudyLayer>& layers, const Study
     for (const EffectiveField& field : fields) cell.config.emplace_back(field.key, field.value);
     cell.yaml = to_yaml(fields);
     cell.seed = config.train.seed;
-    cell.digest = digest_of(fields, study);
+    cell.digest = digest_of(fields, cell, study);
   } catch (const Error& error) {
     cell.error = one_line(error.what());
-    cell.digest = sha256_hex(cell.error);
   }
 }
 
@@ -114,6 +117,7 @@ std::vector<Choice> combinations(const std::vector<StudyAxis>& axes) {
 std::optional<StudyCell> cell_of(const Choice& choice, const StudyText& text,
                                  const std::vector<std::string>& sets, const Study& study) {
   StudyCell cell;
+  cell.run = text.run;
   cell.repeats = text.repeats;
   std::vector<StudyLayer> layers = text.base;
   const auto lay = [&](const std::vector<StudyLayer>& more) {
@@ -129,6 +133,7 @@ std::optional<StudyCell> cell_of(const Choice& choice, const StudyText& text,
   for (const StudyAdjustment& adjustment : text.adjust) {
     if (!is_here(adjustment.when)) continue;
     lay(adjustment.layers);
+    cell.run.insert(cell.run.end(), adjustment.arguments.begin(), adjustment.arguments.end());
     cell.repeats = adjustment.repeats.value_or(cell.repeats);
   }
   resolve(cell, layers, text, sets, study);
@@ -143,7 +148,7 @@ Study read_study(const std::string& path, const std::vector<std::string>& sets) 
               .title = text.title,
               .axes = {},
               .cells = {},
-              .run = text.run,
+              .command = text.run.front(),
               .through = text.through,
               .submit = text.submit,
               .to_accuracy = text.to_accuracy};

@@ -44,14 +44,18 @@ std::string StudyFolder::prepare(const StudyCell& cell) {
   std::string was;
   if (is_outdated(cell)) {
     const std::string digest = read_json(folder / "cell.json")->value("digest", "");
-    was = fmt::format("{}.was-{}", cell.name, digest.substr(0, shown_digits));
-    for (int n = 2; fs::exists(out_ / was); ++n)
-      was = fmt::format("{}.was-{}-{}", cell.name, digest.substr(0, shown_digits), n);
-    rename_durably(folder, out_ / was);
+    if (digest.empty()) {
+      fs::remove_all(folder);  // it was refused, so that nothing ran
+    } else {
+      was = fmt::format("{}.was-{}", cell.name, digest.substr(0, shown_digits));
+      for (int n = 2; fs::exists(out_ / was); ++n)
+        was = fmt::format("{}.was-{}-{}", cell.name, digest.substr(0, shown_digits), n);
+      rename_durably(folder, out_ / was);
+    }
   }
   make_directory(folder);
   write_file_atomically(config(cell), cell.yaml);
-  const Json definition = {{"cell", cell.name}, {"digest", cell.digest}, {"run", study_.run}};
+  const Json definition = {{"cell", cell.name}, {"digest", cell.digest}, {"run", cell.run}};
   write_file_atomically(folder / "cell.json", definition.dump(2) + "\n");
   return was;
 }
@@ -85,11 +89,11 @@ void StudyFolder::write_study() {
   Json json = {{"name", study_.name},
                {"title", study_.title},
                {"axes", study_.axes},
-               {"run", study_.run},
+               {"command", study_.command},
                {"to_accuracy", study_.to_accuracy ? Json(*study_.to_accuracy) : Json()}};
   for (const StudyCell& cell : study_.cells)
     json["cells"].push_back(
-        {{"name", cell.name}, {"axes", as_object(cell.place)}, {"repeats", cell.repeats}});
+        {{"name", cell.name}, {"axes", as_object(cell.place)}, {"run", cell.run}, {"repeats", cell.repeats}});
   make_directory(out_);
   write_file_atomically(out_ / "study.json", json.dump(2) + "\n");
 }

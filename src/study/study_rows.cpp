@@ -104,14 +104,14 @@ Json measured(const std::filesystem::path& run) {
     for (const char* key : {"images_per_s", "pipeline_efficiency", "stage_seconds", "test_accuracy",
                             "test_loss", "step", "params_sha256", "memory"})
       if (summary.contains(key)) row[key] = summary.at(key);
-    row["peak_rss_mib"] = nullptr;
-    for (const Json& worker : summary.value("workers", Json::array())) {
+    row["workers"] = Json::array();
+    double peak_mib = 0;  // a simulation has none
+    for (const Json& worker : summary.at("workers")) {
       row["workers"].push_back(worker_of(worker));
-      row["peak_rss_mib"] = std::max(worker.at("peak_rss_mib").get<double>(),
-                                     row["peak_rss_mib"].is_null() ? 0.0 : row["peak_rss_mib"].get<double>());
+      peak_mib = std::max(peak_mib, worker.value("peak_rss_mib", 0.0));
     }
-    row["num_workers"] =
-        row.contains("workers") ? Json(row["workers"].size()) : summary.value("num_workers", Json());
+    row["num_workers"] = row["workers"].size();
+    if (peak_mib > 0) row["peak_rss_mib"] = peak_mib;
     return row;
   } catch (const Json::exception& error) {
     throw Error(ErrorKind::data, fmt::format("{}: expected a summary of a run, found: {}",

@@ -128,7 +128,7 @@ class StudyRun {
     return row;
   }
 
-  bool trains() const { return study_.run.front() == "train"; }
+  bool trains() const { return study_.command == "train"; }
 
   // Further repeats train from other first values, in another order.
   std::string seed(const StudyCell& cell, std::int64_t repeat) const {
@@ -136,8 +136,8 @@ class StudyRun {
   }
 
   std::vector<std::string> plainly(const StudyCell& cell, std::int64_t repeat) const {
-    std::vector<std::string> command{options_.program, study_.run.front(), folder_.config(cell)};
-    command.insert(command.end(), study_.run.begin() + 1, study_.run.end());
+    std::vector<std::string> command{options_.program, study_.command, folder_.config(cell)};
+    command.insert(command.end(), cell.run.begin() + 1, cell.run.end());
     command.insert(command.end(), {"--out", folder_.run(cell, repeat)});
     if (trains()) command.insert(command.end(), {"--resume", "--set", seed(cell, repeat)});
     return command;
@@ -145,8 +145,8 @@ class StudyRun {
 
   // What launch/run is told beside CONFIG, --out and --resume.
   std::vector<std::string> launch_arguments(const StudyCell& cell, std::int64_t repeat) const {
-    std::vector<std::string> arguments{"--lamina", options_.program, "--command", study_.run.front()};
-    for (auto word = study_.run.begin() + 1; word != study_.run.end(); ++word)
+    std::vector<std::string> arguments{"--lamina", options_.program, "--command", study_.command};
+    for (auto word = cell.run.begin() + 1; word != cell.run.end(); ++word)
       arguments.push_back("--argument=" + *word);
     if (trains()) arguments.insert(arguments.end(), {"--set", seed(cell, repeat)});
     return arguments;

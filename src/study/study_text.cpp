@@ -223,12 +223,14 @@ class Reader {
   }
 
   void adjust(const YAML::Node& node) {
-    if (!node.IsSequence()) fail(node, "adjust: expected a list of `when` with `lay`, `repeats` or both");
+    if (!node.IsSequence())
+      fail(node, "adjust: expected a list of `when` with `lay`, `arguments`, `repeats`");
     for (const YAML::Node& item : node) {
       StudyAdjustment adjustment;
       read_map(item, "an adjustment",
                {{"when", [&](const YAML::Node& when) { adjustment.when = pattern(when); }},
                 {"lay", [&](const YAML::Node& lay) { adjustment.layers = layers(lay); }},
+                {"arguments", [&](const YAML::Node& more) { adjustment.arguments = command(more); }},
                 {"repeats", [&](const YAML::Node& repeats) { adjustment.repeats = count(repeats); }}});
       if (adjustment.when.empty()) fail(item, "adjust: expected the key when, found none");
       study_.adjust.push_back(std::move(adjustment));

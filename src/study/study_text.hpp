@@ -32,6 +32,7 @@ using CellPattern = std::vector<std::pair<std::string, std::vector<std::string>>
 struct StudyAdjustment {
   CellPattern when;
   std::vector<StudyLayer> layers;
+  std::vector<std::string> arguments;
   std::optional<std::int64_t> repeats;
 };
 

@@ -90,6 +90,10 @@ class Study(LaminaTest):
         self.assertIn("nowhere", states["workers=1,name=cifar10"]["error"])
         self.assertIn("study.yaml:", states["workers=0,name=synthetic"]["error"])
         self.assertIn("workers=0,name=synthetic, repeat 0: failed: ", self.study(None, "--list").stdout)
+        mended = text.replace("[9, 1, 0]", "[1, 0]").replace("0, data.name: cifar10}]", "1}]\nadjust: [{when: {pipeline.workers: 0}, lay: {pipeline: {workers: 2}, data: {name: synthetic}}}]")
+        self.study(mended)
+        self.assertEqual([row["state"] for row in self.rows()], ["done", "done"])
+        self.assertEqual([path for path in self.out.iterdir() if ".was-" in path.name], [])
 
     def test_a_cell_that_is_defined_otherwise_is_begun_anew_and_what_it_left_is_kept(self):
         text = BENCH.replace("repeats: 2", "repeats: 1")

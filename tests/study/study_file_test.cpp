@@ -59,7 +59,8 @@ TEST_F(StudyFile, HasACellForEveryCombinationTheLastAxisFastest) {
   const Study found = study(two_axes);
   EXPECT_THAT(names(found),
               ElementsAre("dgl,workers=1", "dgl,workers=2", "greedy,workers=1", "greedy,workers=2"));
-  EXPECT_THAT(found.run, ElementsAre("bench", "--steps", "5"));
+  EXPECT_EQ(found.command, "bench");
+  EXPECT_THAT(found.cells[3].run, ElementsAre("bench", "--steps", "5"));
   EXPECT_EQ(value(found.cells[1], "method.framework"), "dgl");
   EXPECT_EQ(value(found.cells[1], "pipeline.workers"), "2");
   EXPECT_EQ(value(found.cells[1], "train.batch"), "16");
@@ -97,13 +98,15 @@ TEST_F(StudyFile, LeavesOutWhatIsExcludedAndAdjustsTheRest) {
             "exclude: [{method: dgl, pipeline.workers: 2}]\n"
             "adjust:\n"
             "  - {when: {method: [greedy, dgl], pipeline.workers: 1}, lay: {train: {lr: 0.5}}}\n"
-            "  - {when: {method: greedy}, repeats: 5}\n");
+            "  - {when: {method: greedy}, repeats: 5, arguments: --rounds 1}\n");
   EXPECT_THAT(names(found), ElementsAre("dgl,workers=1", "greedy,workers=1", "greedy,workers=2"));
   EXPECT_EQ(value(found.cells[0], "train.lr"), "0.5");
   EXPECT_EQ(value(found.cells[1], "train.lr"), "0.5");
   EXPECT_EQ(value(found.cells[2], "train.lr"), "0.1");
   EXPECT_EQ(found.cells[0].repeats, 2);
   EXPECT_EQ(found.cells[2].repeats, 5);
+  EXPECT_THAT(found.cells[0].run, ElementsAre("bench", "--steps", "5"));
+  EXPECT_THAT(found.cells[2].run, ElementsAre("bench", "--steps", "5", "--rounds", "1"));
 }
 
 TEST_F(StudyFile, ACellsConfigurationReadsBackToTheSame) {
@@ -120,15 +123,17 @@ TEST_F(StudyFile, TheDigestChangesWithWhatIsRunAndNotWithTheRepeats) {
   EXPECT_EQ(changed("repeats: 7\n"), digest);
   EXPECT_EQ(changed("title: Another\n"), digest);
   EXPECT_NE(changed("through: launch/run\n"), digest);
+  EXPECT_NE(changed("adjust: [{when: {method: dgl}, arguments: --rounds 1}]\n"), digest);
   EXPECT_NE(changed("adjust: [{when: {method: dgl}, lay: {train: {lr: 0.5}}}]\n"), digest);
   EXPECT_NE(study(two_axes, {"train.lr=0.5"}).cells[0].digest, digest);
   write("base.yaml", "model: {backbone: resnet14}\ndata: {name: synthetic}\ntrain: {batch: 16}\n");
   EXPECT_NE(study(two_axes).cells[0].digest, digest);
 }
 
-TEST_F(StudyFile, AValueThatIsWrittenAsTheDefaultIsDoesNotChangeTheDigest) {
+TEST_F(StudyFile, AValueThatIsWrittenAsTheDefaultIsDoesNotChangeTheDigestNorDoesWhereTheDataLies) {
   const std::string digest = study(two_axes).cells[0].digest;
   EXPECT_EQ(study(two_axes, {"pipeline.buffers=2"}).cells[0].digest, digest);
+  EXPECT_EQ(study(two_axes, {"data.root=/data"}).cells[0].digest, digest);
 }
 
 TEST_F(StudyFile, ARefusedConfigurationIsItsCellsErrorWithTheStudysLine) {
@@ -143,6 +148,7 @@ TEST_F(StudyFile, ARefusedConfigurationIsItsCellsErrorWithTheStudysLine) {
   EXPECT_THAT(found.cells[1].error, HasSubstr("study.yaml:5: train.batch"));
   EXPECT_THAT(found.cells[1].error, Not(HasSubstr("\n")));
   EXPECT_THAT(found.cells[1].yaml, IsEmpty());
+  EXPECT_THAT(found.cells[1].digest, IsEmpty());
 }
 
 TEST_F(StudyFile, WhatIsWrongWithTheStudyIsNamedWithItsLine) {
