@@ -15,11 +15,12 @@ using Json = nlohmann::json;
 
 constexpr std::size_t shown_digits = 8;  // of a digest
 
-// Nothing if there is no such file; null if it is not whole.
-std::optional<Json> read_json(const fs::path& path) {
+// Nothing if there is no such file, or if it is not whole.
+std::optional<Json> read_object(const fs::path& path) {
   if (!fs::exists(path)) return std::nullopt;
-  const Json json = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
-  return json.is_discarded() ? Json() : json;
+  Json json = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return std::nullopt;
+  return json;
 }
 
 Json as_object(const std::vector<std::pair<std::string, std::string>>& pairs) {
@@ -35,7 +36,7 @@ fs::path StudyFolder::named(const StudyCell& cell, std::int64_t repeat, const ch
 }
 
 bool StudyFolder::is_outdated(const StudyCell& cell) const {
-  const auto known = read_json(out_ / cell.name / "cell.json");
+  const auto known = read_object(out_ / cell.name / "cell.json");
   return known && known->value("digest", "") != cell.digest;
 }
 
@@ -43,7 +44,7 @@ std::string StudyFolder::prepare(const StudyCell& cell) {
   const fs::path folder = out_ / cell.name;
   std::string was;
   if (is_outdated(cell)) {
-    const std::string digest = read_json(folder / "cell.json")->value("digest", "");
+    const std::string digest = read_object(folder / "cell.json")->value("digest", "");
     if (digest.empty()) {
       fs::remove_all(folder);  // it was refused, so that nothing ran
     } else {
@@ -61,9 +62,7 @@ std::string StudyFolder::prepare(const StudyCell& cell) {
 }
 
 std::optional<Json> StudyFolder::row(const StudyCell& cell, std::int64_t repeat) const {
-  auto row = read_json(named(cell, repeat, ".json"));
-  if (row && row->is_null()) row.reset();
-  return row;
+  return read_object(named(cell, repeat, ".json"));
 }
 
 void StudyFolder::keep_row(const StudyCell& cell, std::int64_t repeat, const Json& row) {
@@ -71,18 +70,17 @@ void StudyFolder::keep_row(const StudyCell& cell, std::int64_t repeat, const Jso
   fs::remove(named(cell, repeat, ".job"));
 }
 
-std::string StudyFolder::job(const StudyCell& cell, std::int64_t repeat) const {
-  const fs::path path = named(cell, repeat, ".job");
-  return fs::exists(path) ? read_file(path) : "";
+std::optional<Json> StudyFolder::job(const StudyCell& cell, std::int64_t repeat) const {
+  return read_object(named(cell, repeat, ".job"));
 }
 
-void StudyFolder::keep_job(const StudyCell& cell, std::int64_t repeat, const std::string& job) {
-  write_file_atomically(named(cell, repeat, ".job"), job);
+void StudyFolder::keep_job(const StudyCell& cell, std::int64_t repeat, const Json& job) {
+  write_file_atomically(named(cell, repeat, ".job"), job.dump() + "\n");
 }
 
 bool StudyFolder::has_ended(const StudyCell& cell, std::int64_t repeat) const {
-  const auto summary = read_json(run(cell, repeat) / "summary.json");
-  return summary && summary->is_object() && summary->value("complete", true);
+  const auto summary = read_object(run(cell, repeat) / "summary.json");
+  return summary && summary->value("complete", true);
 }
 
 void StudyFolder::write_study() {

@@ -16,7 +16,7 @@ namespace lamina {
 ///     CELL/repeat-N/       the run's own files
 ///     CELL/repeat-N.log    what it printed
 ///     CELL/repeat-N.json   its row of the results
-///     CELL/repeat-N.job    what the scheduler called it, until its row is there
+///     CELL/repeat-N.job    what the scheduler called it, and when it was submitted; until its row is there
 ///
 /// Errors  every member throws Error{storage}.
 class StudyFolder {
@@ -39,9 +39,9 @@ class StudyFolder {
 
   std::optional<nlohmann::json> row(const StudyCell& cell, std::int64_t repeat) const;
   void keep_row(const StudyCell& cell, std::int64_t repeat, const nlohmann::json& row);
-  /// The scheduler's name for a run that was submitted; empty if it was not.
-  std::string job(const StudyCell& cell, std::int64_t repeat) const;
-  void keep_job(const StudyCell& cell, std::int64_t repeat, const std::string& job);
+  /// What is known of a run that was submitted, with its "job"; nothing if it was not.
+  std::optional<nlohmann::json> job(const StudyCell& cell, std::int64_t repeat) const;
+  void keep_job(const StudyCell& cell, std::int64_t repeat, const nlohmann::json& job);
   /// Whether the run's summary is there and says that it came to its end.
   bool has_ended(const StudyCell& cell, std::int64_t repeat) const;
 

@@ -78,8 +78,8 @@ class StudyRun {
       if (row->at("state") == "done") return "done";
       return fmt::format("failed: {}", row->at("error").get<std::string>());
     }
-    if (const std::string job = folder_.job(cell, repeat); !job.empty())
-      return fmt::format("submitted: {}", job);
+    if (const auto job = folder_.job(cell, repeat))
+      return fmt::format("submitted: {}", job->at("job").get<std::string>());
     return cell.error.empty() ? "not run" : fmt::format("cannot run: {}", cell.error);
   }
 
@@ -98,9 +98,11 @@ class StudyRun {
     if (outcome_.stopped || failed_.contains(&cell)) return;
     if (const auto row = folder_.row(cell, repeat); row && row->at("state") == "done") return;
     if (!cell.error.empty()) return fail(cell, repeat, cell.error, config_exit_code, {});
+    if (folder_.has_ended(cell, repeat)) return gather(cell, repeat);
     if (!study_.submit.empty()) return submit(cell, repeat);
     const Stopwatch watch;
-    const Json began = circumstances();
+    Json began = circumstances();
+    began["machine"] = describe_machine();
     tell_of(cell, repeat, "runs");
     const int exit_code =
         run_child({.command = study_.through.empty() ? plainly(cell, repeat) : through(cell, repeat),
@@ -119,13 +121,9 @@ class StudyRun {
     return last_line(folder_.log(cell, repeat));
   }
 
-  static Json circumstances_of_now() { return {{"began", utc_now()}, {"git", git_state()}}; }
-
+  // Where and when, but for the machine, of which a job may find another.
   Json circumstances() const {
-    Json row = circumstances_of_now();
-    row["machine"] = describe_machine();
-    row["versions"] = options_.versions;
-    return row;
+    return {{"began", utc_now()}, {"git", git_state()}, {"versions", options_.versions}};
   }
 
   bool trains() const { return study_.command == "train"; }
@@ -161,10 +159,10 @@ class StudyRun {
   }
 
   void submit(const StudyCell& cell, std::int64_t repeat) {
-    if (folder_.has_ended(cell, repeat)) return finish(cell, repeat, circumstances_of_now(), {});
-    const std::string job = folder_.job(cell, repeat);
-    if (!job.empty() && !options_.resubmit)
-      return tell_of(cell, repeat, fmt::format("no result yet of {}", job));
+    const auto job = folder_.job(cell, repeat);
+    if (job && !options_.resubmit)
+      return tell_of(cell, repeat, fmt::format("no result yet of {}", job->at("job").get<std::string>()));
+    Json submitted = circumstances();
     const fs::path log = folder_.log(cell, repeat);
     const int exit_code =
         run_child({.command = study_.submit,
@@ -174,10 +172,15 @@ class StudyRun {
                                     fmt::format("{}", fmt::join(launch_arguments(cell, repeat), " "))}},
                    .log = log},
                   options_.stop_requested);
-    if (exit_code != 0)
-      return fail(cell, repeat, why(cell, repeat, exit_code), exit_code, circumstances_of_now());
-    folder_.keep_job(cell, repeat, last_line(log));
+    if (exit_code != 0) return fail(cell, repeat, why(cell, repeat, exit_code), exit_code, submitted);
+    submitted["job"] = last_line(log);
+    folder_.keep_job(cell, repeat, submitted);
     tell_of(cell, repeat, fmt::format("submitted: {}", last_line(log)));
+  }
+
+  // A job's result, or of a run that ended while nobody was there to note it.
+  void gather(const StudyCell& cell, std::int64_t repeat) {
+    finish(cell, repeat, folder_.job(cell, repeat).value_or(Json::object()), {});
   }
 
   void finish(const StudyCell& cell, std::int64_t repeat, Json row, std::optional<double> seconds) {
