@@ -129,6 +129,8 @@ def lines_over_workers(study, width, unit, spreads_of, ideal_of, log_y):
 
 def throughput_over_workers(study):
     counts = [cell.workers for cell in study.cells]
+    if not any(cell.throughput for cell in study.cells):
+        return None
 
     def draw(width):
         return lines_over_workers(
@@ -144,7 +146,7 @@ def throughput_over_workers(study):
 def throughput_a_worker(by_count):
     """On the fewest workers, of {workers: cell}."""
     fewest, cell = next(iter(by_count.items()))
-    return cell.spread("images_per_s").median / fewest
+    return cell.throughput / fewest
 
 
 def series_legend(study):
@@ -176,6 +178,8 @@ def colour_by_series(study):
 
 def throughput_by_cell(study):
     panels = bars_of(study, "images_per_s", lambda s: f"{number(s.median)}", colour_by_series(study))
+    if not any(cell.throughput for cell in study.cells):
+        return None
     return Chart("throughput", "Throughput", "Median of the runs, with the lowest and the highest.",
                  lambda width: bar_panels(panels, width, "images/s"), description=described(study, "images_per_s", "images/s"))
 
@@ -183,7 +187,7 @@ def throughput_by_cell(study):
 def scaling_efficiency(study):
     """Of every series with runs on several numbers of workers: throughput a worker, of that on the fewest."""
     def value(by_count, count):
-        return by_count[count].spread("images_per_s").median / count / throughput_a_worker(by_count)
+        return by_count[count].throughput / count / throughput_a_worker(by_count)
 
     series = [(title, study.by_workers(cells)) for title, cells in study.panels()]
     panels = [(title, [Group(name, [Bar(f"{count}", [(value(by_count, count), series_colour(study, name))],

@@ -38,6 +38,12 @@ class Cell:
         return ordered[(len(ordered) - 1) // 2]
 
     @property
+    def throughput(self):
+        """Images/s; 0 where the runs do not tell, or were too short to."""
+        spread = self.spread("images_per_s")
+        return spread.median if spread else 0
+
+    @property
     def workers(self):
         """How many; nothing where the runs do not tell."""
         return self.typical.get("num_workers") if self.rows else None
@@ -112,10 +118,11 @@ class Study:
         return list(dict.fromkeys(self.series_of(cell) for cell in self.cells))
 
     def by_workers(self, cells):
-        """{series: {number of workers: cell}}"""
+        """{series: {number of workers: cell}}, of the cells that tell their throughput."""
         found = {}
         for cell in cells:
-            found.setdefault(self.series_of(cell), {})[cell.workers] = cell
+            if cell.throughput:
+                found.setdefault(self.series_of(cell), {})[cell.workers] = cell
         return {series: dict(sorted(cells.items())) for series, cells in found.items()}
 
     def traces(self):

@@ -154,9 +154,9 @@ def fastest(study, cells):
     if not best:
         return None
     line = f"fastest is {study.label(best, (study.panel_axis,))} with {number(best.spread('images_per_s').median)} images/s"
-    alike = study.by_workers(cells)[study.series_of(best)] if study.worker_axis else {}
+    alike = study.by_workers(cells).get(study.series_of(best), {}) if study.worker_axis else {}
     if len(alike) > 1 and best.workers == max(alike):
-        gain = best.spread("images_per_s").median / throughput_a_worker(alike) / min(alike)
+        gain = best.throughput / throughput_a_worker(alike) / min(alike)
         line += f", {gain:.2f} times what {phrase('workers', str(min(alike)))} {'does' if min(alike) == 1 else 'do'}"
     return line
 
