@@ -37,6 +37,7 @@ RunPlan plan_of(const std::string& file) {
 void add_bench_command(CLI::App& app) {
   struct Arguments : ConfigArguments {
     BenchOptions options;
+    bool pipeline_only = false;
     std::vector<std::string> beside;
   };
   const auto arguments = std::make_shared<Arguments>();
@@ -51,6 +52,12 @@ void add_bench_command(CLI::App& app) {
   command->add_option("--rounds", arguments->options.rounds, "repetitions; the median is shown")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
+  command
+      ->add_option("--alone", arguments->options.alone_repeats,
+                   "steps of each stage by itself, before and after a round")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  command->add_flag("--pipeline-only", arguments->pipeline_only, "leave out the same stages on one worker");
   command
       ->add_option("--beside", arguments->beside,
                    "instead: time single steps of the whole network, by turns with those of these other "
@@ -69,7 +76,7 @@ void add_bench_command(CLI::App& app) {
       return;
     }
     std::optional<RunPlan> one_worker;
-    if (plan.num_workers() > 1 && !plan.over_mpi) {
+    if (plan.num_workers() > 1 && !plan.over_mpi && !arguments->pipeline_only) {
       RunConfig config = plan.config;
       config.pipeline.workers = 1;
       config.pipeline.replicas = 1;
@@ -79,10 +86,12 @@ void add_bench_command(CLI::App& app) {
     const auto report = bench(plan, one_worker ? &*one_worker : nullptr, arguments->options);
     if (!report) return;
     fmt::print("{}", to_table(*report));
-    print_memory(measure_memory(plan));
+    const std::vector<ModuleMemory> memory = measure_memory(plan);
+    print_memory(memory);
     if (arguments->out.empty()) return;
     make_directory(arguments->out);
-    write_file_atomically(std::filesystem::path(arguments->out) / "summary.json", to_json_text(*report));
+    write_file_atomically(std::filesystem::path(arguments->out) / "summary.json",
+                          to_json_text(*report, memory));
   });
 }
 

@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
   lamina::add_step_command(app);
   lamina::add_export_command(app);
   lamina::add_bench_command(app);
+  lamina::add_study_command(app);
   try {
     app.parse(argc, argv);
     return 0;

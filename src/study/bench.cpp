@@ -123,8 +123,9 @@ std::string to_table(const BenchReport& report) {
   return text;
 }
 
-std::string to_json_text(const BenchReport& report) {
+std::string to_json_text(const BenchReport& report, const std::vector<ModuleMemory>& memory) {
   using Json = nlohmann::json;
+  constexpr double mib = 1 << 20;
   const BenchResult& p = report.pipeline;
   Json json = {{"images_per_s", p.images_per_s},
                {"pipeline_efficiency", p.efficiency},
@@ -136,11 +137,18 @@ std::string to_json_text(const BenchReport& report) {
     Json account;
     for (const auto& [name, seconds] : categories(worker.account))
       account[name] = seconds / worker.account.total_s;
-    json["workers"].push_back({{"share_of_time", account},
+    json["workers"].push_back({{"host", worker.host},
+                               {"stages", worker.stages},
+                               {"share_of_time", account},
                                {"peak_rss_mib", worker.peak_rss_mib},
                                {"peak_device_mib", worker.peak_device_mib}});
     json["peak_rss_mib"].push_back(worker.peak_rss_mib);
   }
+  for (const ModuleMemory& module : memory)
+    json["memory"].push_back({{"stage", module.stage},
+                              {"module", module.module},
+                              {"shadow", module.shadow},
+                              {"peak_mib", static_cast<double>(module.peak_bytes) / mib}});
   if (report.one_worker)
     json["one_worker"] = {{"images_per_s", report.one_worker->images_per_s},
                           {"speedup", speedup(report)},

@@ -2,11 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import unittest
 from pathlib import Path
 
-from lamina_process import LaminaTest, main
+from lamina_process import BINARY, LaminaTest, main
 from private_slurm import PrivateSlurm, missing_programs
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -76,6 +77,23 @@ class Slurm(LaminaTest):
         self.wait_for(job, "COMPLETED", 60, Restarts="0", ExitCode="0:0")
         self.assertFalse(self.summary("run")["complete"])
         self.assertEqual(len(self.checkpoints("run")), 1)
+
+    def test_a_study_submits_its_cells_and_gathers_what_they_leave(self):
+        study = self.write("study.yaml", f"""
+            base: run.yaml
+            axes: {{method: {{greedy: {{method: {{framework: greedy, head: auto}}}}, dgl: {{}}}}}}
+            run: bench --steps 2 --alone 1
+            submit: sbatch --parsable --cpus-per-task=1 --output={self.folder}/%j.log cluster/slurm/train.sbatch
+            """)
+        command = (BINARY, "study", study, "--out", self.folder / "study")
+        told = self.slurm.command(*command, cwd=PROJECT)
+        jobs = re.findall(r"submitted: (\d+)", told)
+        self.assertEqual(len(jobs), 2, told)
+        for job in jobs:
+            self.wait_for(job, "COMPLETED", 90, ExitCode="0:0")
+        told = self.slurm.command(*command, cwd=PROJECT)
+        self.assertRegex(told, r"\| greedy \| 1 \| [\d.]+ \|")
+        self.assertRegex(told, r"\| dgl \| 1 \| [\d.]+ \|")
 
     def test_a_killed_worker_fails_the_job_as_a_lost_peer(self):
         job = self.submit()

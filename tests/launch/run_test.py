@@ -1,11 +1,12 @@
 """Runs under launch/run: their logs, how they are stopped, and how they end when a worker fails."""
 
+import json
 import os
 import signal
 import unittest
 
-from lamina_process import BINARY, OK, STORAGE
-from run_process import LONG, RunTest
+from lamina_process import BINARY, CONFIG, OK, STORAGE
+from run_process import LONG, RUN, RunTest
 
 PEER_LOST, DEVICE, INTERRUPTED = 7, 9, 130
 
@@ -56,6 +57,29 @@ set -- {BINARY} "$@"
         code = self.in_shell(console.splitlines()[-1])
         self.assertEqual(code, OK)
         self.assertTrue(self.summary("run")["complete"])
+
+    def test_a_benchmark_runs_as_ranks_too_and_has_nothing_to_resume(self):
+        words = ("--command", "bench", "--argument=--steps", "--argument=3", "--argument=--alone", "--argument=1")
+        code, console = self.ended(self.launch(*words, self.config, "--out", "run", "--resume"))
+        self.assertEqual(code, OK, console)
+        summary = self.summary("run")
+        self.assertGreater(summary["images_per_s"], 0)
+        self.assertEqual([worker["stages"] for worker in summary["workers"]], [[0], [1]])
+
+    def test_a_study_goes_through_it(self):
+        self.write("study.yaml", f"""
+            base: run.yaml
+            axes: {{pipeline.workers: [2, 9]}}
+            run: bench --steps 2 --alone 1
+            through: {RUN}
+            """)
+        process = self.lamina("study", "study.yaml", "--out", "study")
+        self.assertEqual(process.returncode, CONFIG, process.stdout + process.stderr)
+        self.assertIn("1 of 2 cells could not run; the first, workers=9: pipeline.workers: expected", process.stderr)
+        rows = [json.loads(line) for line in (self.folder / "study/results.jsonl").read_text().splitlines()]
+        self.assertEqual([row["state"] for row in rows], ["done", "failed"])
+        self.assertEqual(rows[0]["num_workers"], 2)
+        self.assertNotEqual(*[worker["peak_rss_mib"] for worker in rows[0]["workers"]])  # processes of their own
 
     def in_shell(self, command):
         return os.waitstatus_to_exitcode(os.system(f"cd {self.folder} && {command} > /dev/null 2>&1"))

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "lamina/study/memory.hpp"
 #include "lamina/study/spread.hpp"
 #include "lamina/train/engine.hpp"
 
@@ -37,8 +38,8 @@ struct BenchReport {
 /// @return the report, in the process that runs the last stage; nothing elsewhere.
 std::optional<BenchReport> bench(const RunPlan& plan, const RunPlan* one_worker, const BenchOptions& options);
 
-/// For people, and for summary.json.
+/// For people, and for summary.json, with what measure_memory found.
 std::string to_table(const BenchReport& report);
-std::string to_json_text(const BenchReport& report);
+std::string to_json_text(const BenchReport& report, const std::vector<ModuleMemory>& memory);
 
 }  // namespace lamina

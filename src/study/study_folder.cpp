@@ -1,0 +1,124 @@
+#include "study/study_folder.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "lamina/core/files.hpp"
+#include "study/study_rows.hpp"
+
+namespace lamina {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr std::size_t shown_digits = 8;  // of a digest
+
+// Nothing if there is no such file, or if it is not whole.
+std::optional<Json> read_object(const fs::path& path) {
+  if (!fs::exists(path)) return std::nullopt;
+  Json json = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return std::nullopt;
+  return json;
+}
+
+Json as_object(const std::vector<std::pair<std::string, std::string>>& pairs) {
+  Json object = Json::object();
+  for (const auto& [key, value] : pairs) object[key] = value;
+  return object;
+}
+
+}  // namespace
+
+fs::path StudyFolder::named(const StudyCell& cell, std::int64_t repeat, const char* ending) const {
+  return out_ / cell.name / fmt::format("repeat-{}{}", repeat, ending);
+}
+
+bool StudyFolder::is_outdated(const StudyCell& cell) const {
+  const auto known = read_object(out_ / cell.name / "cell.json");
+  return known && known->value("digest", "") != cell.digest;
+}
+
+std::string StudyFolder::prepare(const StudyCell& cell) {
+  const fs::path folder = out_ / cell.name;
+  std::string was;
+  if (is_outdated(cell)) {
+    const std::string digest = read_object(folder / "cell.json")->value("digest", "");
+    if (digest.empty()) {
+      fs::remove_all(folder);  // it was refused, so that nothing ran
+    } else {
+      was = fmt::format("{}.was-{}", cell.name, digest.substr(0, shown_digits));
+      for (int n = 2; fs::exists(out_ / was); ++n)
+        was = fmt::format("{}.was-{}-{}", cell.name, digest.substr(0, shown_digits), n);
+      rename_durably(folder, out_ / was);
+    }
+  }
+  make_directory(folder);
+  write_file_atomically(config(cell), cell.yaml);
+  const Json definition = {{"cell", cell.name}, {"digest", cell.digest}, {"run", cell.run}};
+  write_file_atomically(folder / "cell.json", definition.dump(2) + "\n");
+  return was;
+}
+
+std::optional<Json> StudyFolder::row(const StudyCell& cell, std::int64_t repeat) const {
+  return read_object(named(cell, repeat, ".json"));
+}
+
+void StudyFolder::keep_row(const StudyCell& cell, std::int64_t repeat, const Json& row) {
+  write_file_atomically(named(cell, repeat, ".json"), row.dump(2) + "\n");
+  fs::remove(named(cell, repeat, ".job"));
+}
+
+std::optional<Json> StudyFolder::job(const StudyCell& cell, std::int64_t repeat) const {
+  return read_object(named(cell, repeat, ".job"));
+}
+
+void StudyFolder::keep_job(const StudyCell& cell, std::int64_t repeat, const Json& job) {
+  write_file_atomically(named(cell, repeat, ".job"), job.dump() + "\n");
+}
+
+bool StudyFolder::has_ended(const StudyCell& cell, std::int64_t repeat) const {
+  const auto summary = read_object(run(cell, repeat) / "summary.json");
+  return summary && summary->value("complete", true);
+}
+
+void StudyFolder::write_study() {
+  Json json = {{"name", study_.name},
+               {"title", study_.title},
+               {"axes", study_.axes},
+               {"command", study_.command},
+               {"to_accuracy", study_.to_accuracy ? Json(*study_.to_accuracy) : Json()}};
+  for (const StudyCell& cell : study_.cells)
+    json["cells"].push_back(
+        {{"name", cell.name}, {"axes", as_object(cell.place)}, {"run", cell.run}, {"repeats", cell.repeats}});
+  make_directory(out_);
+  write_file_atomically(out_ / "study.json", json.dump(2) + "\n");
+}
+
+std::vector<Json> StudyFolder::rows() const {
+  std::vector<Json> all;
+  for (const StudyCell& cell : study_.cells) {
+    if (is_outdated(cell)) continue;
+    for (std::int64_t repeat = 0; repeat < cell.repeats; ++repeat) {
+      auto found = row(cell, repeat);
+      if (!found) continue;
+      found->update({{"study", study_.name},
+                     {"cell", cell.name},
+                     {"axes", as_object(cell.place)},
+                     {"repeat", repeat},
+                     {"config", as_object(cell.config)},
+                     {"digest", cell.digest}});
+      all.push_back(std::move(*found));
+    }
+  }
+  return all;
+}
+
+void StudyFolder::write_results() {
+  const std::vector<Json> all = rows();
+  write_file_atomically(out_ / "results.jsonl", to_jsonl(all));
+  write_file_atomically(out_ / "results.csv", to_csv(all, study_));
+}
+
+}  // namespace lamina

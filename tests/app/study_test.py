@@ -1,0 +1,187 @@
+"""lamina study: its cells run by turns in processes of their own, once, and what cannot run harms no other."""
+
+import csv
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+
+from lamina_process import BINARY, CONFIG, DATA, OK, LaminaTest, main
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+
+BENCH = """
+base: small.yaml
+axes:
+  method: {greedy: {method: {framework: greedy, head: auto}}, dgl: {}}
+run: bench --steps 2 --rounds 1 --alone 1 --pipeline-only
+repeats: 2
+"""
+
+TRAIN = """
+base: small.yaml
+axes: {train.batch: [16, 32]}
+run: train
+to_accuracy: 0.01
+"""
+
+# What is submitted: notes what it was told, and prints the job's number, as a scheduler does.
+SCHEDULER = """#!/bin/sh
+printf '%s\\n' "$LAMINA_CONFIGS" "$LAMINA_OUT" "$LAMINA_ARGUMENTS" >> calls
+echo 4711
+"""
+
+
+class Study(LaminaTest):
+    def setUp(self):
+        super().setUp()
+        self.out = self.folder / "out"
+
+    def study(self, text=None, *arguments, expect=OK):
+        if text:
+            self.write("study.yaml", text)
+        process = self.lamina("study", "study.yaml", "--out", self.out, *arguments)
+        self.assertEqual(process.returncode, expect, process.stdout + process.stderr)
+        return process
+
+    def rows(self):
+        return [json.loads(line) for line in (self.out / "results.jsonl").read_text().splitlines()]
+
+    def test_repeats_go_by_turns_over_the_cells_and_a_finished_run_is_not_run_again(self):
+        told = self.study(BENCH).stdout
+        turns = [line.split("] ")[1].removesuffix(": runs") for line in told.splitlines() if line.endswith(": runs")]
+        self.assertEqual(turns, ["greedy, repeat 0", "dgl, repeat 0", "greedy, repeat 1", "dgl, repeat 1"])
+        before = self.rows()
+        (self.out / "dgl/repeat-1.json").unlink()  # its result is there: it only has to be noted
+        told = self.study().stdout
+        self.assertEqual(told.count(": runs\n"), 0)
+        self.assertEqual(self.rows()[3]["images_per_s"], before[3]["images_per_s"])
+        shutil.rmtree(self.out / "dgl/repeat-0")
+        (self.out / "dgl/repeat-0.json").unlink()
+        told = self.study().stdout
+        self.assertEqual(told.count(": runs\n"), 1)
+        self.assertIn("dgl, repeat 0: runs\n", told)
+        self.assertRegex(told, r"\| dgl \| 2 \| [\d.]+ \([\d.]+ to [\d.]+\) \|")
+
+    def test_a_row_tells_what_was_measured_of_what_where(self):
+        self.study(BENCH.replace("repeats: 2", "repeats: 1"))
+        row = self.rows()[1]
+        self.assertEqual((row["study"], row["cell"], row["axes"], row["repeat"], row["state"]),
+                         ("study", "dgl", {"method": "dgl"}, 0, "done"))
+        self.assertGreater(row["images_per_s"], 0)
+        self.assertEqual(row["num_workers"], 1)
+        self.assertAlmostEqual(sum(row["workers"][0]["share_of_time"].values()), 1, delta=0.01)
+        self.assertEqual({module["stage"] for module in row["memory"]}, {0, 1})
+        self.assertEqual(row["config"]["train.batch"], "16")
+        self.assertEqual(row["machine"]["host"], os.uname().nodename)
+        self.assertIn("LibTorch", row["versions"])
+        self.assertIn("git", row)
+        with open(self.out / "results.csv", newline="") as file:
+            table = list(csv.DictReader(file))
+        self.assertEqual([line["method"] for line in table], ["greedy", "dgl"])
+        self.assertEqual(float(table[1]["images_per_s"]), row["images_per_s"])
+
+    def test_a_cell_that_cannot_run_is_told_in_one_line_and_the_others_go_on(self):
+        cells = "axes: {pipeline.workers: [9, 1, 0], data.name: [synthetic, cifar10]}\nexclude: [{pipeline.workers: 0, data.name: cifar10}]"
+        text = BENCH.replace(BENCH[BENCH.index("axes"):BENCH.index("run")], cells + "\n").replace("repeats: 2", "repeats: 1")
+        failed = self.lamina("study", self.write("study.yaml", text), "--out", self.out, "--set", "data.root=nowhere")
+        self.assertEqual(failed.returncode, CONFIG, failed.stderr)
+        self.assertEqual(len(failed.stderr.splitlines()), 1, failed.stderr)
+        self.assertIn("4 of 5 cells could not run; the first, workers=9,name=synthetic: ", failed.stderr)
+        states = {row["cell"]: row for row in self.rows()}
+        self.assertEqual(states["workers=1,name=synthetic"]["state"], "done")
+        self.assertEqual(states["workers=1,name=cifar10"]["exit_code"], DATA)
+        self.assertIn("nowhere", states["workers=1,name=cifar10"]["error"])
+        self.assertIn("study.yaml:", states["workers=0,name=synthetic"]["error"])
+        self.assertIn("workers=0,name=synthetic, repeat 0: failed: ", self.study(None, "--list").stdout)
+        mended = text.replace("[9, 1, 0]", "[1, 0]").replace("0, data.name: cifar10}]", "1}]\nadjust: [{when: {pipeline.workers: 0}, lay: {pipeline: {workers: 2}, data: {name: synthetic}}}]")
+        self.study(mended)
+        self.assertEqual([row["state"] for row in self.rows()], ["done", "done"])
+        self.assertEqual([path for path in self.out.iterdir() if ".was-" in path.name], [])
+
+    def test_a_cell_that_is_defined_otherwise_is_begun_anew_and_what_it_left_is_kept(self):
+        text = BENCH.replace("repeats: 2", "repeats: 1")
+        self.study(text)
+        changed = text.replace("dgl: {}", "dgl: {train: {lr: 0.05}}")
+        self.assertIn("dgl, repeat 0: not run since", self.study(changed, "--list").stdout)
+        told = self.study().stdout
+        self.assertEqual(told.count(": runs\n"), 1)
+        kept = [path for path in self.out.iterdir() if path.name.startswith("dgl.was-")]
+        self.assertEqual(len(kept), 1)
+        self.assertTrue((kept[0] / "repeat-0/summary.json").exists())
+        self.assertEqual(len(self.rows()), 2)
+
+    def test_training_repeats_differ_in_their_seeds_and_leave_a_curve(self):
+        self.study(TRAIN + "repeats: 2\n", "--only", "=16")
+        rows = self.rows()
+        self.assertEqual([row["repeat"] for row in rows], [0, 1])
+        self.assertNotEqual(rows[0]["params_sha256"], rows[1]["params_sha256"])
+        straight = self.train("straight", "train.seed=1")
+        self.assertEqual(rows[1]["params_sha256"], straight["params_sha256"])
+        steps, seconds, accuracies = zip(*rows[0]["curve"])
+        self.assertEqual(len(steps), 2)
+        self.assertLess(seconds[0], seconds[1])
+        self.assertEqual(accuracies[1], rows[0]["test_accuracy"])
+        self.assertIn(rows[0]["seconds_to_accuracy"], seconds)
+
+    def test_stopped_it_ends_well_and_goes_on_where_it_was(self):
+        text = TRAIN.replace("[16, 32]", "[16]")
+        self.write("study.yaml", text)
+        command = [BINARY, "study", "study.yaml", "--out", self.out, "--set", "train.epochs=300"]
+        process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, text=True)
+        metrics = self.out / "batch=16/repeat-0/metrics.jsonl"
+        deadline = time.monotonic() + 60
+        while not metrics.exists() or not metrics.read_text():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        self.assertIn("stopped; the same command goes on", process.communicate(timeout=60)[0])
+        self.assertEqual(process.returncode, OK)
+        self.assertFalse((self.out / "batch=16/repeat-0.json").exists())
+        summary = json.loads((self.out / "batch=16/repeat-0/summary.json").read_text())
+        self.assertFalse(summary["complete"])
+        self.assertGreater(summary["step"], 0)
+
+    def test_a_run_that_is_killed_is_a_failure_of_its_cell(self):
+        program = self.write("killed", "#!/bin/sh\nkill -KILL $$\n")
+        program.chmod(0o755)
+        process = self.study(BENCH + f"through: {program}\n", expect=7)
+        self.assertIn("killed by signal 9", process.stderr)
+        self.study(BENCH + "through: /nowhere/launch\n", expect=CONFIG)
+
+    def test_jobs_are_submitted_once_and_their_results_gathered(self):
+        scheduler = self.write("scheduler", SCHEDULER)
+        scheduler.chmod(0o755)
+        told = self.study(TRAIN + f"submit: {scheduler}\n").stdout
+        self.assertEqual(told.count(": submitted: 4711\n"), 2)
+        self.assertEqual(self.study().stdout.count("no result yet of 4711"), 2)
+        calls = (self.folder / "calls").read_text().splitlines()
+        self.assertEqual(len(calls), 6)
+        config, out, arguments = calls[:3]
+        self.assertEqual(arguments, f"--lamina {os.path.realpath(BINARY)} --command train --set train.seed=0")
+        job = self.lamina("train", config, "--out", out, "--resume", "--set", "train.seed=0")  # what the job does
+        self.assertEqual(job.returncode, OK, job.stderr)
+        self.study()
+        self.assertEqual([(row["cell"], row["state"], row["job"]) for row in self.rows()], [("batch=16", "done", "4711")])
+        self.study(None, "--resubmit")
+        self.assertEqual(len((self.folder / "calls").read_text().splitlines()), 9)
+
+    def test_what_is_wrong_with_it_is_one_line(self):
+        self.write("study.yaml", BENCH.replace("run:", "runs:"))
+        self.assert_refused(self.lamina("study", "study.yaml"), CONFIG, "study.yaml:5: runs", "did you mean run?")
+        self.write("study.yaml", BENCH)
+        self.assert_refused(self.lamina("study", "study.yaml", "--only", "e2e"), CONFIG, "--only", "e2e")
+        self.assert_refused(self.lamina("study", "nowhere.yaml"), CONFIG, "nowhere.yaml")
+
+    def test_the_studies_of_the_project_are_whole(self):
+        for path in sorted((PROJECT / "configs/studies").glob("*.yaml")):
+            listed = self.lamina("study", path, "--list", "--out", self.out)
+            self.assertEqual(listed.returncode, OK, listed.stderr)
+            self.assertNotIn("cannot run", listed.stdout)
+
+
+if __name__ == "__main__":
+    main()
