@@ -137,7 +137,7 @@ std::string to_json_text(const BenchReport& report, const std::vector<ModuleMemo
     Json account;
     for (const auto& [name, seconds] : categories(worker.account))
       account[name] = seconds / worker.account.total_s;
-    json["workers"].push_back({{"host", worker.host},
+    json["workers"].push_back({{"host", worker.place.host},
                                {"stages", worker.stages},
                                {"share_of_time", account},
                                {"peak_rss_mib", worker.peak_rss_mib},

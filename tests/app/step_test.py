@@ -169,6 +169,33 @@ class Step(unittest.TestCase):
             if name.startswith("ema."):
                 self.assertTrue(torch.equal(found[name], params[name.removeprefix("ema.")]), name)
 
+    def test_schedules_with_gradients_that_flow_back_step_as_the_whole_batch_does(self):
+        """Without batch norm neither stages nor micro-batches matter; the first step of 2bw is like any other's."""
+        x, y, _ = self.batch()
+        batch, config, out = (self.folder / name for name in ("b", "c.yaml", "o"))
+        save_file({"x": x.contiguous(), "y": y}, batch)
+
+        def step(pipeline):
+            config.write_text(json.dumps({"model": {"backbone": "resnet8", "norm": "none"}, "partition": {"modules": 4},
+                                          "method": {"framework": "e2e"}, "pipeline": pipeline | {"threads": 1},
+                                          "data": {"name": "synthetic"}, "train": {"batch": 4, "seed": 3}}))
+            done = subprocess.run([os.environ["LAMINA_BINARY"], "step", config, "--batch", batch, "--out", out, "--double"],
+                                  capture_output=True, text=True, timeout=300)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return load_file(out)
+
+        whole = step({})
+        for pipeline in ({"schedule": "gpipe", "stages": 3, "micro_batches": 3, "workers": 1},
+                         {"schedule": "interleaved_1f1b", "stages": 4, "micro_batches": 4, "workers": 2, "recompute": True},
+                         {"schedule": "2bw", "stages": 2, "micro_batches": 2, "workers": 2}):
+            pieces = step(pipeline)
+            names = [name for name in whole if not name.startswith("loss.")]
+            self.assertTrue(any(name.startswith("grad.layer1.0") for name in names))
+            for name in names:
+                distance = (pieces[name] - whole[name]).norm() / whole[name].norm().clamp_min(1e-300)
+                self.assertLessEqual(distance.item(), TOLERANCE, f"{name} of {pipeline}")
+            self.assertAlmostEqual(pieces["loss.3.independent"].item(), whole["loss.0.independent"].item(), delta=1e-9)
+
     def test_bad_weights_and_batches(self):
         config = reference.Config(n=2, ends=EVERY_BLOCK, leaps=LEAPS, mlaan=True)
         x, y, _ = self.batch()

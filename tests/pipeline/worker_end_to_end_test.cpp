@@ -1,5 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
+#include <numeric>
+
 #include "naive_step.hpp"
 #include "worker_job.hpp"
 
@@ -101,6 +105,38 @@ TEST(WorkerEndToEnd, WorkersChangeNoBitOfTwoVersionsAndNoMarkDoes) {
   }
   const Outcome undelayed = train_on(2, trial_of("1f1b", 4, false, "batch"));
   EXPECT_FALSE(at::equal(undelayed.marked.front(), one.marked.front()));
+}
+
+// The most graphs that a worker's stage holds while it goes through its round by itself.
+std::size_t most_open(const std::string& schedule, int worker, int num_workers, int micro_batches) {
+  const auto specs =
+      make_stage_specs(cut_into_stages(small_end_to_end_modules(), std::int64_t{num_workers}), 1, true);
+  Stage stage(specs[worker], {.micro_batches = micro_batches}, Initializer(1, at::kDouble));
+  const FeatureShape& in = specs[worker].modules.front().in;
+  Packet packet = testing::train_packet(0, 2 * micro_batches, at::kDouble);
+  packet.x_BCHW = at::randn({packet.batch, in.channels, in.height, in.width}, at::kDouble)
+                      .contiguous(at::MemoryFormat::ChannelsLast);
+  std::vector<int> first_stage(num_workers + 1);
+  std::iota(first_stage.begin(), first_stage.end(), 0);
+  std::size_t most = 0;
+  std::map<int, at::Tensor> grads;
+  const Schedule whole = end_to_end_schedule(schedule, make_groups(first_stage), micro_batches);
+  for (const Action& action : whole.rounds[worker]) {
+    if (action.op == Op::forward)
+      grads[action.micro] =
+          stage.forward(micro_batch(packet, action.micro, micro_batches), action.micro).x_BCHW;
+    if (action.op == Op::backward) stage.backward(action.micro, grads.at(action.micro));
+    most = std::max(most, stage.num_open());
+  }
+  EXPECT_EQ(stage.num_open(), 0U);
+  return most;
+}
+
+TEST(WorkerEndToEnd, OneForwardOneBackwardHoldsAGraphForItselfAndEachWorkerBehind) {
+  for (int worker = 0; worker < 4; ++worker) {
+    EXPECT_EQ(most_open("1f1b", worker, 4, 6), 4U - worker);
+    EXPECT_EQ(most_open("gpipe", worker, 4, 6), 6U);
+  }
 }
 
 TEST(WorkerEndToEnd, ReportsAndAccountsCountEveryStage) {
