@@ -7,6 +7,7 @@
 #include <set>
 
 #include "lamina/core/error.hpp"
+#include "lamina/pipeline/end_to_end_schedule.hpp"
 #include "schedule_player.hpp"
 
 namespace lamina {
@@ -16,19 +17,13 @@ bool takes(const Action& action) {
   return action.op == Op::receive || action.op == Op::join;
 }
 
-// By kind of packet. Every list begins with the round's first action, which shows what comes.
+// By kind of packet, as Worker has them; each begins with the round's first action, which shows what comes.
 std::vector<std::vector<Action>> actions_by_kind(const Schedule& schedule, int worker) {
-  const auto number = static_cast<std::size_t>(worker);
-  const std::vector<Action>& next = schedule.rounds[number];
-  const std::vector<Action>& pass = schedule.passes.empty() ? next : schedule.passes[number];
-  std::vector<Action> first, drain{next.front()};
-  for (const Action& action : next)
-    if (action.steps_back == 0) first.push_back(action);
-  for (std::size_t i = 1; i < pass.size(); ++i)
-    if (pass[i].op == Op::send || pass[i].op == Op::receive) drain.push_back(pass[i]);
-  for (const Action& action : next)
-    if (action.steps_back > 0) drain.push_back(action);
-  return {first, next, pass, drain};
+  const WorkerRounds rounds = worker_rounds(schedule, worker);
+  std::vector<std::vector<Action>> all{rounds.first, rounds.next, rounds.pass, rounds.drain};
+  for (std::vector<Action>& actions : all)
+    actions.insert(actions.begin(), schedule.rounds[static_cast<std::size_t>(worker)].front());
+  return all;
 }
 
 }  // namespace
