@@ -18,6 +18,7 @@ namespace {
 struct Options {
   int steps = 200;
   int sleep_ms = 50;
+  std::string schedule;  // of the variants; empty: all
 };
 
 struct Variant {
@@ -82,6 +83,7 @@ void compare(const Options& options) {
       end_to_end(4, "2bw"),
   };
   for (const Variant& variant : variants) {
+    if (!options.schedule.empty() && options.schedule != variant.schedule) continue;
     const RunPlan plan = plan_for(options, variant);
     const double real = real_steps_per_s(plan), expected = simulated_steps_per_s(options, plan);
     fmt::print(
@@ -100,6 +102,7 @@ int main(int argc, char** argv) {
   lamina::Options options;
   app.add_option("--steps", options.steps)->check(CLI::Range(10, 1000000))->capture_default_str();
   app.add_option("--sleep-ms", options.sleep_ms)->capture_default_str();
+  app.add_option("--schedule", options.schedule, "only the variants of this one");
   CLI11_PARSE(app, argc, argv);
   try {
     lamina::compare(options);
