@@ -185,8 +185,7 @@ void play(const Schedule& schedule, const PlayOptions& options, const PlayObserv
 // A wait that goes round does so within a fill of the pipeline and the snapshots' lag.
 void require_no_deadlock(const Schedule& schedule, PlayOptions options) {
   const SnapshotPolicy& policy = options.snapshots.policy;
-  const auto num_workers = static_cast<std::int64_t>(schedule.rounds.size());
-  options.packets = 2 * (num_workers + options.buffers) + policy.lag + policy.every;
+  options.packets = 2 * (schedule.num_stages + options.buffers) + policy.lag + policy.every;
   play(schedule, options, nullptr);
   if (schedule.passes.empty()) return;
   constexpr std::int64_t one_in = 3;

@@ -33,6 +33,17 @@ Schedule schedule_of(const PipelineConfig& config, const std::vector<WorkerGroup
   return end_to_end_schedule(config.schedule, groups, static_cast<int>(config.micro_batches));
 }
 
+// Streaming never hangs; of the others NCCL's queue does not take all.
+void require_carrier(const SimulatedPipeline& pipeline) {
+  if (pipeline.schedule.name == "streaming" || pipeline.how.carrier != Carrier::nccl) return;
+  try {
+    require_no_deadlock(pipeline.schedule, pipeline.how);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::config,
+                fmt::format("pipeline.transport: nccl cannot carry this schedule: {}", error.what()));
+  }
+}
+
 // Groups of replicas, each with a stage of its own or with several.
 std::vector<WorkerGroup> chain_groups(const PipelineConfig& config, int& num_stages) {
   const std::int64_t workers = config.workers.value_or(1);
@@ -96,6 +107,7 @@ SimulatedPipeline make_chain(const ChainConfig& config, const ChainTraffic& traf
   }
   pipeline.gradient_bytes.assign(static_cast<std::size_t>(num_stages), traffic.gradient_bytes);
   pipeline.part_bytes.assign(static_cast<std::size_t>(num_stages), traffic.part_bytes);
+  require_carrier(pipeline);
   return pipeline;
 }
 

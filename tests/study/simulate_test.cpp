@@ -169,6 +169,19 @@ TEST(Simulate, ARunsPlanBringsItsScheduleLanesAndSnapshots) {
   EXPECT_NEAR(simulate(pipeline, 20, 5).step_s, 3, 1e-9);
 }
 
+TEST(Simulate, AScheduleThatHangsInNcclsQueueIsRefused) {
+  const std::string yaml =
+      "{workers: 2, stages: 4, schedule: interleaved_1f1b, micro_batches: 4, transport: ";
+  EXPECT_NO_THROW(chain("pipeline: " + yaml + "mpi}", {1}));
+  try {
+    chain("pipeline: " + yaml + "nccl}", {1});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::config);
+    EXPECT_THAT(error.what(), HasSubstr("wait for one another"));
+  }
+}
+
 TEST(Simulate, AChainWhoseReplicasDoNotAddUpIsRefused) {
   for (const char* yaml : {"pipeline: {workers: 4, replicas: [1, 2]}", "pipeline: {workers: 4, replicas: 3}",
                            "pipeline: {workers: 4, stages: 2}"})
