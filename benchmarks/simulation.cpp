@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <string_view>
 
 #include "lamina/core/error.hpp"
 #include "lamina/study/simulated_pipeline.hpp"
@@ -17,6 +18,7 @@ namespace {
 struct Options {
   int steps = 200;
   int sleep_ms = 50;
+  std::string schedule;  // of the variants; empty: all
 };
 
 struct Variant {
@@ -25,16 +27,25 @@ struct Variant {
   double deviation = 0;
   const char* snapshots = "{}";
   const char* mlaan = "none";
+  const char* framework = "greedy";
+  const char* schedule = "streaming";
 };
 
+// With as many micro-batches as a batch has samples.
+Variant end_to_end(int workers, const char* schedule) {
+  return {.workers = workers, .stages = workers, .framework = "e2e", .schedule = schedule};
+}
+
 RunPlan plan_for(const Options& options, const Variant& variant) {
-  RunPlan plan = plan_of(fmt::format(
-      "model: {{backbone: resnet32}}\npartition: {{modules: 16}}\n"
-      "method: {{framework: greedy, mlaan: {}}}\n"
-      "pipeline: {{stages: {}, workers: {}, threads: 1}}\nsnapshots: {}\n"
-      "data: {{name: synthetic, test_limit: 2}}\n"
-      "train: {{batch: 2, max_steps: {}, epochs: 1000, eval_every_steps: {}}}\n",
-      variant.mlaan, variant.stages, variant.workers, variant.snapshots, options.steps, options.steps));
+  RunPlan plan =
+      plan_of(fmt::format("model: {{backbone: resnet32}}\npartition: {{modules: 16}}\n"
+                          "method: {{framework: {}, mlaan: {}}}\n"
+                          "pipeline: {{stages: {}, workers: {}, threads: 1, schedule: {}{}}}\nsnapshots: {}\n"
+                          "data: {{name: synthetic, test_limit: 2}}\n"
+                          "train: {{batch: 8, max_steps: {}, epochs: 1000, eval_every_steps: {}}}\n",
+                          variant.framework, variant.mlaan, variant.stages, variant.workers, variant.schedule,
+                          std::string_view(variant.framework) == "e2e" ? ", micro_batches: 8" : "",
+                          variant.snapshots, options.steps, options.steps));
   plan.stage_options.sleep_s = 1e-3 * options.sleep_ms;
   plan.stage_options.sleep_deviation = variant.deviation;
   return plan;
@@ -63,15 +74,23 @@ void compare(const Options& options) {
       {.workers = 8, .stages = 11, .deviation = 0.1},
       {.workers = 4, .stages = 4, .snapshots = "{policy: lag, lag: 0}", .mlaan = "{window: 2}"},
       {.workers = 4, .stages = 4, .snapshots = "{policy: lag, lag: 2}", .mlaan = "{window: 2}"},
+      end_to_end(2, "gpipe"),
+      end_to_end(4, "gpipe"),
+      end_to_end(8, "gpipe"),
+      end_to_end(2, "1f1b"),
+      end_to_end(4, "1f1b"),
+      end_to_end(8, "1f1b"),
+      end_to_end(4, "2bw"),
   };
   for (const Variant& variant : variants) {
+    if (!options.schedule.empty() && options.schedule != variant.schedule) continue;
     const RunPlan plan = plan_for(options, variant);
     const double real = real_steps_per_s(plan), expected = simulated_steps_per_s(options, plan);
     fmt::print(
-        "{} workers, {} stages, jitter {:.2f}, mlaan {}, snapshots {}: {:.3f} steps/s, simulated {:.3f}, "
+        "{}: {} workers, {} stages, jitter {:.2f}, mlaan {}, snapshots {}: {:.3f} steps/s, simulated {:.3f}, "
         "ratio {:.4f}\n",
-        variant.workers, variant.stages, variant.deviation, variant.mlaan, variant.snapshots, real, expected,
-        real / expected);
+        variant.schedule, variant.workers, variant.stages, variant.deviation, variant.mlaan,
+        variant.snapshots, real, expected, real / expected);
   }
 }
 
@@ -83,6 +102,7 @@ int main(int argc, char** argv) {
   lamina::Options options;
   app.add_option("--steps", options.steps)->check(CLI::Range(10, 1000000))->capture_default_str();
   app.add_option("--sleep-ms", options.sleep_ms)->capture_default_str();
+  app.add_option("--schedule", options.schedule, "only the variants of this one");
   CLI11_PARSE(app, argc, argv);
   try {
     lamina::compare(options);

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "lamina/core/error.hpp"
+#include "lamina/pipeline/end_to_end_schedule.hpp"
 #include "schedule_player.hpp"
 
 namespace lamina {
@@ -16,19 +17,13 @@ bool takes(const Action& action) {
   return action.op == Op::receive || action.op == Op::join;
 }
 
-// By kind of packet. Every list begins with the round's first action, which shows what comes.
+// By kind of packet, as Worker has them; each begins with the round's first action, which shows what comes.
 std::vector<std::vector<Action>> actions_by_kind(const Schedule& schedule, int worker) {
-  const auto number = static_cast<std::size_t>(worker);
-  const std::vector<Action>& next = schedule.rounds[number];
-  const std::vector<Action>& pass = schedule.passes.empty() ? next : schedule.passes[number];
-  std::vector<Action> first, drain{next.front()};
-  for (const Action& action : next)
-    if (action.steps_back == 0) first.push_back(action);
-  for (std::size_t i = 1; i < pass.size(); ++i)
-    if (pass[i].op == Op::send || pass[i].op == Op::receive) drain.push_back(pass[i]);
-  for (const Action& action : next)
-    if (action.steps_back > 0) drain.push_back(action);
-  return {first, next, pass, drain};
+  const WorkerRounds rounds = worker_rounds(schedule, worker);
+  std::vector<std::vector<Action>> all{rounds.first, rounds.next, rounds.pass, rounds.drain};
+  for (std::vector<Action>& actions : all)
+    actions.insert(actions.begin(), schedule.rounds[static_cast<std::size_t>(worker)].front());
+  return all;
 }
 
 }  // namespace
@@ -190,8 +185,7 @@ void play(const Schedule& schedule, const PlayOptions& options, const PlayObserv
 // A wait that goes round does so within a fill of the pipeline and the snapshots' lag.
 void require_no_deadlock(const Schedule& schedule, PlayOptions options) {
   const SnapshotPolicy& policy = options.snapshots.policy;
-  const auto num_workers = static_cast<std::int64_t>(schedule.rounds.size());
-  options.packets = 2 * (num_workers + options.buffers) + policy.lag + policy.every;
+  options.packets = 2 * (schedule.num_stages + options.buffers) + policy.lag + policy.every;
   play(schedule, options, nullptr);
   if (schedule.passes.empty()) return;
   constexpr std::int64_t one_in = 3;

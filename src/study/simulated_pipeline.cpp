@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "lamina/core/error.hpp"
+#include "lamina/pipeline/end_to_end_schedule.hpp"
 
 namespace lamina {
 namespace {
@@ -25,6 +26,24 @@ double bytes_of(const std::vector<at::Tensor>& tensors) {
   });
 }
 
+constexpr double recomputed_forward_share = 1.0 / 4;  // where a backward takes two forwards and one more
+
+Schedule schedule_of(const PipelineConfig& config, const std::vector<WorkerGroup>& groups) {
+  if (config.schedule == "streaming") return streaming_schedule(groups);
+  return end_to_end_schedule(config.schedule, groups, static_cast<int>(config.micro_batches));
+}
+
+// Streaming never hangs; of the others NCCL's queue does not take all.
+void require_carrier(const SimulatedPipeline& pipeline) {
+  if (pipeline.schedule.name == "streaming" || pipeline.how.carrier != Carrier::nccl) return;
+  try {
+    require_no_deadlock(pipeline.schedule, pipeline.how);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::config,
+                fmt::format("pipeline.transport: nccl cannot carry this schedule: {}", error.what()));
+  }
+}
+
 // Groups of replicas, each with a stage of its own or with several.
 std::vector<WorkerGroup> chain_groups(const PipelineConfig& config, int& num_stages) {
   const std::int64_t workers = config.workers.value_or(1);
@@ -32,7 +51,8 @@ std::vector<WorkerGroup> chain_groups(const PipelineConfig& config, int& num_sta
   if (const auto* list = std::get_if<std::vector<std::int64_t>>(&config.replicas)) {
     replicas = *list;
   } else {
-    const std::int64_t each = std::get<std::int64_t>(config.replicas);
+    const std::int64_t each =
+        config.schedule == "data_parallel" ? workers : std::get<std::int64_t>(config.replicas);
     if (each < 1 || workers % each != 0)
       throw Error(ErrorKind::config, fmt::format("pipeline.replicas: expected a divisor of the {} worker(s), "
                                                  "found {}",
@@ -53,6 +73,8 @@ std::vector<WorkerGroup> chain_groups(const PipelineConfig& config, int& num_sta
                 fmt::format("pipeline.stages: expected a number, at least the {} groups of workers, found {}",
                             num_groups, wanted ? fmt::format("{}", stages) : "a list"));
   num_stages = static_cast<int>(stages);
+  if (config.schedule == "interleaved_1f1b")
+    return interleaved_groups(num_stages, static_cast<int>(num_groups));
   std::vector<int> first;
   for (std::int64_t group = 0; group <= num_groups; ++group)
     first.push_back(static_cast<int>(stages * group / num_groups));
@@ -69,7 +91,8 @@ void ChainConfig::visit(FieldVisitor& v) {
 SimulatedPipeline make_chain(const ChainConfig& config, const ChainTraffic& traffic) {
   int num_stages = 0;
   const std::vector<WorkerGroup> groups = chain_groups(config.pipeline, num_stages);
-  SimulatedPipeline pipeline{.schedule = streaming_schedule(groups)};
+  SimulatedPipeline pipeline{.schedule = schedule_of(config.pipeline, groups)};
+  if (config.pipeline.recompute) pipeline.forward_share = recomputed_forward_share;
   pipeline.how.buffers = static_cast<int>(config.pipeline.buffers);
   if (config.pipeline.transport == "nccl") pipeline.how.carrier = Carrier::nccl;
   SnapshotTraffic& snapshots = pipeline.how.snapshots;
@@ -80,15 +103,17 @@ SimulatedPipeline make_chain(const ChainConfig& config, const ChainTraffic& traf
       snapshots.reads[static_cast<std::size_t>(reader)].push_back(owner);
   for (const ScheduleLane& lane : pipeline.schedule.lanes) {
     const int of = std::max(lane.sender.of, lane.receiver.of);  // a piece of the batch
-    pipeline.message_bytes.push_back(traffic.message_bytes / of);
+    pipeline.message_bytes.push_back(traffic.message_bytes / of / pipeline.schedule.micro_batches);
   }
   pipeline.gradient_bytes.assign(static_cast<std::size_t>(num_stages), traffic.gradient_bytes);
   pipeline.part_bytes.assign(static_cast<std::size_t>(num_stages), traffic.part_bytes);
+  require_carrier(pipeline);
   return pipeline;
 }
 
 SimulatedPipeline simulated(const RunPlan& plan, bool measure_parts) {
   SimulatedPipeline pipeline{.schedule = plan.schedule, .how = plan.play_options()};
+  if (plan.config.pipeline.recompute) pipeline.forward_share = recomputed_forward_share;
   for (const LaneSpec& lane : plan.lanes) pipeline.message_bytes.push_back(bytes_of(lane));
   if (!measure_parts) return pipeline;
   const Initializer init = plan.initializer();

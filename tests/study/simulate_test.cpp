@@ -120,6 +120,27 @@ TEST(Simulate, SaysTheSameTwiceAndAnotherThingOfAnotherSeed) {
   EXPECT_NE(to_json_text(simulate(pipeline, 100, 5), 0), first);
 }
 
+// Of P workers and M micro-batches: those that flush lose P-1 micro-batches a step, a v-th of that where a
+// worker has v stages, and 2bw loses nothing.
+TEST(Simulate, EndToEndSchedulesHaveTheirPublishedBubbles) {
+  const auto step_s = [](const std::string& schedule, int workers, int stages, int micro_batches) {
+    return simulate(chain("pipeline: {workers: " + std::to_string(workers) +
+                              ", stages: " + std::to_string(stages) + ", schedule: " + schedule +
+                              ", micro_batches: " + std::to_string(micro_batches) + "}",
+                          {1}),
+                    20, 5)
+        .step_s;
+  };
+  for (const int micro_batches : {4, 8, 12}) {
+    const double micro_s = 1.0 / micro_batches;
+    EXPECT_NEAR(step_s("gpipe", 4, 4, micro_batches), (micro_batches + 3) * micro_s, 1e-9);
+    EXPECT_NEAR(step_s("1f1b", 4, 4, micro_batches), (micro_batches + 3) * micro_s, 1e-9);
+    EXPECT_NEAR(step_s("interleaved_1f1b", 4, 8, micro_batches), 2 * (micro_batches + 1.5) * micro_s, 1e-9);
+    EXPECT_NEAR(step_s("2bw", 4, 4, micro_batches), 1, 1e-9);
+    EXPECT_NEAR(step_s("data_parallel", 4, 1, micro_batches), 0.25, 1e-9);
+  }
+}
+
 TEST(Simulate, ThousandsOfWorkersAreNoTrouble) {
   SimulatedPipeline pipeline = chain("pipeline: {workers: 1024}", {0.01}, {.shadows = 2});
   const Simulation found = simulate(pipeline, 50, 5);
@@ -146,6 +167,19 @@ TEST(Simulate, ARunsPlanBringsItsScheduleLanesAndSnapshots) {
   EXPECT_GT(pipeline.part_bytes[2], 0);
   pipeline.stage_s = {1, 1, 1};
   EXPECT_NEAR(simulate(pipeline, 20, 5).step_s, 3, 1e-9);
+}
+
+TEST(Simulate, AScheduleThatHangsInNcclsQueueIsRefused) {
+  const std::string yaml =
+      "{workers: 2, stages: 4, schedule: interleaved_1f1b, micro_batches: 4, transport: ";
+  EXPECT_NO_THROW(chain("pipeline: " + yaml + "mpi}", {1}));
+  try {
+    chain("pipeline: " + yaml + "nccl}", {1});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::config);
+    EXPECT_THAT(error.what(), HasSubstr("wait for one another"));
+  }
 }
 
 TEST(Simulate, AChainWhoseReplicasDoNotAddUpIsRefused) {
