@@ -16,6 +16,14 @@ TEST(RequireDevice, MoreWorkersThanGpusAreRefused) {
   expect_error(ErrorKind::device, [] { require_device(at::Device(at::kCUDA, 0), 1000); });
 }
 
+TEST(DeviceOfRank, IsTheRanksOwnByItsNumberOnItsHost) {
+  if (c10::impl::hasDeviceGuardImpl(at::kCUDA) && c10::impl::VirtualGuardImpl(at::kCUDA).deviceCount() == 1)
+    GTEST_SKIP() << "this host shows one GPU to all";
+  EXPECT_EQ(device_of_rank(at::kCUDA, 0), at::Device(at::kCUDA, 0));
+  EXPECT_EQ(device_of_rank(at::kCUDA, 3), at::Device(at::kCUDA, 3));
+  EXPECT_EQ(pci_bus_id(at::kCPU), "");
+}
+
 TEST(RequireDevice, AHostWithoutADriverIsToldFromABuildWithoutCuda) {
   const bool has_cuda = c10::impl::hasDeviceGuardImpl(at::kCUDA);
   if (has_cuda && c10::impl::VirtualGuardImpl(at::kCUDA).deviceCount() > 0)
