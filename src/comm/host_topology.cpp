@@ -31,8 +31,11 @@ void check(int result, const char* call) {
   if (result != 0) throw Error(ErrorKind::device, fmt::format("hwloc: {}: {}", call, std::strerror(errno)));
 }
 
-// hwloc leaves PCI devices out unless it is asked for them.
+// hwloc leaves PCI devices out unless it is asked for them. The system lists them; libpciaccess does so too,
+// and loses memory.
 void load(hwloc_topology_t topology) {
+  check(hwloc_topology_set_components(topology, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "pci"),
+        "components");
   for (const hwloc_obj_type_t type : {HWLOC_OBJ_BRIDGE, HWLOC_OBJ_PCI_DEVICE})
     check(hwloc_topology_set_type_filter(topology, type, HWLOC_TYPE_FILTER_KEEP_IMPORTANT), "filter");
   check(hwloc_topology_load(topology), "load");
