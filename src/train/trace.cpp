@@ -114,8 +114,8 @@ class ChromeTrace {
     return microseconds(trace, time) - origin_us_;
   }
 
-  // A flow's ends belong to the spans that they lie in: it begins where the sender began, and ends just before
-  // the receiver had it.
+  // A flow's ends belong to the spans that they lie in: it begins where the sender began, and ends just
+  // before the receiver had it.
   double flow_end(const WorkerTrace& trace, const Span& span) const {
     const double start = at(trace, span.start), end = at(trace, span.end);
     return span.op == Op::send ? start : std::max(start, end - 0.5);
