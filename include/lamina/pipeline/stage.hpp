@@ -25,9 +25,9 @@ struct StageOptions {
   double ema_momentum = 0.995;
   double sleep_s = 0;  ///< > 0: a training step sleeps so long and computes nothing, for studies of schedules
   double sleep_deviation = 0;  ///< of that time from step to step, as a part of it: see jitter()
-  int micro_batches = 0;      ///< > 0: trained end to end, the batch in so many pieces
-  bool recompute = false;     ///< end to end: keep a piece's input alone and run it again for its backward
-  bool two_versions = false;  ///< end to end: a step's gradients are those at the parameters of one step ago
+  int micro_batches = 0;       ///< > 0: trained end to end, the batch in so many pieces
+  bool recompute = false;      ///< end to end: keep a piece's input alone and run it again for its backward
+  bool two_versions = false;   ///< end to end: a step's gradients are those at the parameters of one step ago
 };
 
 /// Sees every gradient of a step, by the parameter's name, before the optimizer uses it.
