@@ -34,6 +34,7 @@ int main(int argc, char** argv) {
   lamina::add_export_command(app);
   lamina::add_bench_command(app);
   lamina::add_study_command(app);
+  lamina::add_top_command(app);
   try {
     app.parse(argc, argv);
     return 0;

@@ -13,7 +13,8 @@ using Json = nlohmann::json;
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LossReport, branch, loss, correct)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModuleReport, losses)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(StageReport, compute_s, age_steps, snapshot_wait_s)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(StageReport, compute_s, age_steps, snapshot_wait_s, replica_wait_s,
+                                   input_wait_s, room_wait_s, memory_mib, device_memory_mib)
 
 namespace {
 

@@ -31,9 +31,12 @@ void add(ModuleReport& report, const ModuleReport& more) {
 }
 
 void add(StageReport& report, const StageReport& more) {
-  report.compute_s = std::max(report.compute_s, more.compute_s);
   report.age_steps = std::max(report.age_steps, more.age_steps);
-  report.snapshot_wait_s = std::max(report.snapshot_wait_s, more.snapshot_wait_s);
+  for (double StageReport::* figure :
+       {&StageReport::compute_s, &StageReport::snapshot_wait_s, &StageReport::replica_wait_s,
+        &StageReport::input_wait_s, &StageReport::room_wait_s, &StageReport::memory_mib,
+        &StageReport::device_memory_mib})
+    report.*figure = std::max(report.*figure, more.*figure);
 }
 
 // Of the same form, and nothing in it.
@@ -88,7 +91,9 @@ Packet micro_batch(const Packet& packet, int index, int of) {
 
 void join_micro_batch(Packet& packet, Packet micro) {
   for (std::size_t i = 0; i < packet.stages.size(); ++i)
-    micro.stages.at(i).compute_s += packet.stages[i].compute_s;
+    for (double StageReport::* figure :
+         {&StageReport::compute_s, &StageReport::input_wait_s, &StageReport::room_wait_s})
+      micro.stages.at(i).*figure += packet.stages[i].*figure;
   join(packet, std::move(micro));  // of times the larger, which is now the sum
 }
 

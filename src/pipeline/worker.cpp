@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "lamina/comm/device.hpp"
+#include "lamina/core/process.hpp"
+
 namespace lamina {
 namespace {
 
@@ -173,12 +176,22 @@ void Worker::train(const Action& action) {
   StageReport& report = packet_.stages.back();
   report.age_steps = used.age_steps;
   report.snapshot_wait_s = used.snapshot_wait_s;
+  tell_of_worker(report, stage);
   span.age_steps = stage.shadows().empty() ? -1 : used.age_steps;
   note_compute(span, report.replica_wait_s);
   span.activity = Activity::snapshot;
   span.age_steps = -1;
   snapshots_.publish(stage, step_ + 1);
   note(span);
+}
+
+void Worker::tell_of_worker(StageReport& report, const Stage& stage) {
+  report.memory_mib = resident_mib();
+  report.device_memory_mib = peak_device_mib(stage.device());
+  if (&stage != &stages_.front()) return;
+  report.input_wait_s = account()[Activity::wait_input] - told_[Activity::wait_input];
+  report.room_wait_s = account()[Activity::wait_room] - told_[Activity::wait_room];
+  told_ = account();
 }
 
 void Worker::expect_gradient(int lane) {
@@ -206,6 +219,7 @@ void Worker::forward(const Action& action) {
     if (action.micro + 1 == num_micro_batches_) batch_ = {};
   }
   packet_ = stage.forward(std::move(packet_), action.micro);
+  tell_of_worker(packet_.stages.back(), stage);
   if (stage.is_last()) {
     if (action.micro == 0)
       left_ = std::move(packet_);

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <limits>
 #include <nlohmann/json.hpp>
 
+#include "event_file.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
-#include "lamina/core/process.hpp"
+#include "metrics_record.hpp"
 
 namespace lamina {
 namespace {
@@ -19,6 +19,7 @@ using Json = nlohmann::json;
 constexpr std::int64_t warmup_steps = 3;  // allocator and kernels settle
 constexpr double redraw_s = 0.1;          // on a terminal
 constexpr double line_s = 10;             // into a pipe
+constexpr double flush_s = 0.5;           // of what others read while it is written
 constexpr int bar_width = 24;
 
 // What a run that stopped at `start_step` had told: later lines are of steps that will be done again.
@@ -36,40 +37,49 @@ std::string kept_lines(const std::filesystem::path& path, std::int64_t start_ste
   return kept;
 }
 
-// One entry a module in each list: of its last branch, which is the one that its window trains by, and of the
-// independent one where that is another.
-void add_losses(Json& record, const ModuleReport& module, std::int64_t samples) {
-  const LossReport none{.branch = "", .loss = std::numeric_limits<double>::quiet_NaN(), .correct = -1};
-  const LossReport& last = module.losses.empty() ? none : module.losses.back();
-  record["loss"].push_back(last.loss);
-  record["accuracy"].push_back(
-      last.correct < 0 ? Json() : Json(static_cast<double>(last.correct) / static_cast<double>(samples)));
-  if (module.losses.size() > 1) record["loss_independent"].push_back(module.losses.front().loss);
-}
+}  // namespace
 
-std::string duration(double s) {
+std::string duration_text(double s) {
   const auto whole = static_cast<std::int64_t>(s);
   return whole >= 3600 ? fmt::format("{}h{:02}m", whole / 3600, whole / 60 % 60)
                        : fmt::format("{}m{:02}s", whole / 60, whole % 60);
 }
 
-}  // namespace
-
-Reporter::Reporter(const std::filesystem::path& metrics, std::int64_t start_step, Display display)
-    : display_(display) {
-  if (metrics.empty()) return;
-  write_file_atomically(metrics, kept_lines(metrics, start_step));
+Reporter::Reporter(ReporterOptions options) : options_(std::move(options)), figures_(options_.figures) {
+  if (options_.directory.empty()) return;
+  const std::filesystem::path metrics = options_.directory / "metrics.jsonl";
+  write_file_atomically(metrics, kept_lines(metrics, options_.start_step));
   metrics_.open(metrics, std::ios::app);
+  if (options_.tensorboard_every_steps > 0)
+    events_ = std::make_unique<EventFile>(options_.directory / "tensorboard", options_.start_step);
 }
+
+Reporter::~Reporter() = default;
 
 void Reporter::on_packet(const Packet& packet) {
   if (packet.kind == PacketKind::train) on_train(packet);
   if (packet.kind == PacketKind::eval) on_eval(packet);
   after_train_ = packet.kind == PacketKind::train;
-  if (packet.kind == PacketKind::stop && metrics_.is_open()) metrics_.flush();
+  if (packet.kind == PacketKind::stop) flush();
   if (metrics_.is_open() && !metrics_)
     throw Error(ErrorKind::storage,
                 "metrics.jsonl: expected to append a line, found that the disk takes no more");
+}
+
+void Reporter::tell(const Json& record) {
+  if (metrics_.is_open()) metrics_ << record.dump() << '\n';
+  const bool is_eval = record.at("kind") == "eval";
+  if (events_ && (is_eval || record.at("step").get<std::int64_t>() % options_.tensorboard_every_steps == 0))
+    events_->add(record);
+  if (is_eval || since_flushed_.elapsed_s() >= flush_s) flush();
+  add_record(figures_, record);
+  if (options_.show) options_.show(figures_);
+}
+
+void Reporter::flush() {
+  since_flushed_.lap_s();
+  if (metrics_.is_open()) metrics_.flush();
+  if (events_) events_->flush();
 }
 
 void Reporter::on_train(const Packet& packet) {
@@ -85,21 +95,7 @@ void Reporter::on_train(const Packet& packet) {
     for (std::size_t i = 0; i < stage_s_.size(); ++i) stage_s_[i] += packet.stages[i].compute_s;
     ++stage_steps_;
   }
-  if (metrics_.is_open()) {
-    Json record = {{"kind", "train"},
-                   {"step", packet.step},
-                   {"epoch", packet.epoch},
-                   {"lr", packet.lr},
-                   {"images_per_s", static_cast<double>(packet.samples()) / step_s},
-                   {"rss_mib", resident_mib()}};
-    for (const ModuleReport& module : packet.modules) add_losses(record, module, packet.samples());
-    for (const StageReport& stage : packet.stages) {
-      record["busy"].push_back(stage.compute_s / step_s);
-      record["snapshot_age"].push_back(stage.age_steps);
-      record["snapshot_wait_s"].push_back(stage.snapshot_wait_s);
-    }
-    metrics_ << record.dump() << '\n';
-  }
+  if (metrics_.is_open() || options_.show) tell(train_record(packet, step_s, figures_));
   show_step(packet, step_s);
 }
 
@@ -111,16 +107,8 @@ void Reporter::on_eval(const Packet& packet) {
   if (!packet.closes_evaluation) return;
   test_accuracy_ = static_cast<double>(eval_correct_) / static_cast<double>(eval_images_);
   test_loss_ = eval_loss_ / static_cast<double>(eval_images_);
-  if (metrics_.is_open())
-    metrics_ << Json({{"kind", "eval"},
-                      {"step", packet.step},
-                      {"epoch", packet.epoch},
-                      {"test_accuracy", test_accuracy_},
-                      {"test_loss", test_loss_},
-                      {"images", eval_images_}})
-                    .dump()
-             << '\n'
-             << std::flush;
+  if (metrics_.is_open() || options_.show)
+    tell(eval_record(packet, test_accuracy_, test_loss_, eval_images_));
   show_line(fmt::format("step {:>6}  test accuracy {:.2f} %  loss {:.4f}  ({} images)", packet.step,
                         100 * test_accuracy_, test_loss_, eval_images_));
   eval_images_ = eval_correct_ = 0;
@@ -128,8 +116,8 @@ void Reporter::on_eval(const Packet& packet) {
 }
 
 void Reporter::show_step(const Packet& packet, double step_s) {
-  if (display_ == Display::nothing) return;
-  const bool bar = display_ == Display::bar;
+  if (options_.display == Display::nothing) return;
+  const bool bar = options_.display == Display::bar;
   const bool last = packet.step + 1 == packet.total_steps;
   if (seen_steps_ > 1 && !last && since_shown_.elapsed_s() < (bar ? redraw_s : line_s)) return;
   since_shown_.lap_s();
@@ -145,7 +133,7 @@ void Reporter::show_step(const Packet& packet, double step_s) {
   std::string line = fmt::format(
       "epoch {:>3}  step {:>6}/{}  {:>6.0f} images/s  loss {:.4f}  lr {:.4f}  left {}  busy % {}",
       packet.epoch + 1, packet.step + 1, packet.total_steps, static_cast<double>(packet.samples()) / step_s,
-      packet.modules.back().losses.back().loss, packet.lr, duration(left_s), fmt::join(busy, " "));
+      packet.modules.back().losses.back().loss, packet.lr, duration_text(left_s), fmt::join(busy, " "));
   if (shadows) line += fmt::format("  age {}", fmt::join(ages, " "));
   if (!bar) return show_line(line);
   const auto filled =
@@ -156,8 +144,8 @@ void Reporter::show_step(const Packet& packet, double step_s) {
 
 // A line of its own; on a terminal it takes the bar's place, which is drawn anew below.
 void Reporter::show_line(const std::string& line) {
-  if (display_ == Display::nothing) return;
-  fmt::print("{}{}\n", display_ == Display::bar ? "\r\x1b[K" : "", line);
+  if (options_.display == Display::nothing) return;
+  fmt::print("{}{}\n", options_.display == Display::bar ? "\r\x1b[K" : "", line);
   std::fflush(stdout);
 }
 

@@ -1,5 +1,9 @@
 #include "lamina/train/run_config.hpp"
 
+#include <fmt/format.h>
+
+#include "lamina/control/host_port.hpp"
+
 namespace lamina {
 
 void TrainConfig::visit(FieldVisitor& v) {
@@ -22,6 +26,15 @@ void CheckpointConfig::visit(FieldVisitor& v) {
   v.field("keep", &keep, "newest checkpoints kept", at_least(1));
 }
 
+void MetricsConfig::visit(FieldVisitor& v) {
+  v.field(
+      "listen", &listen,
+      "[HOST:]PORT where worker 0 serves Prometheus at /metrics; no host: loopback, port 0: any free one, "
+      "empty: nowhere");
+  v.field("tensorboard_every_steps", &tensorboard_every_steps,
+          "steps between scalars for TensorBoard, in the run's folder tensorboard; 0: none", at_least(0));
+}
+
 void RunConfig::visit(FieldVisitor& v) {
   v.section("model", model);
   v.section("partition", partition);
@@ -31,6 +44,7 @@ void RunConfig::visit(FieldVisitor& v) {
   v.section("data", data);
   v.section("train", train);
   v.section("checkpoint", checkpoint);
+  v.section("metrics", metrics);
   v.field("out", &out, "directory of the run's files");
 }
 
@@ -42,6 +56,8 @@ RunConfig read_run_config(ConfigText& text) {
   RunConfig config;
   Problems problems;
   text.fill(config, problems);
+  if (const std::string& listen = config.metrics.listen; !listen.empty() && !host_port(listen))
+    problems.add("metrics.listen", fmt::format("expected PORT or HOST:PORT, found {}", listen));
   text.raise(problems);
   return config;
 }

@@ -5,6 +5,7 @@
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
 #include "lamina/core/log.hpp"
+#include "lamina/train/safetensors.hpp"
 
 namespace lamina {
 namespace {
@@ -30,6 +31,12 @@ fs::path checkpoint_directory(const fs::path& out) {
 RunStart open_start(const fs::path& checkpoint) {
   if (checkpoint.empty()) return {};
   return {checkpoint, read_manifest(checkpoint)};
+}
+
+std::shared_ptr<const GivenTensors> given_weights(const RunPlan& plan) {
+  const std::string& path = plan.config.model.init;
+  if (path.empty()) return nullptr;
+  return std::make_shared<const GivenTensors>(read_safetensors(path));
 }
 
 RunStart find_start(const RunPlan& plan, const RunOptions& options) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 
 #include "lamina/train/checkpoint.hpp"
@@ -19,6 +20,9 @@ struct RunStart {
 
 /// Checkpoints of a run in `out`.
 std::filesystem::path checkpoint_directory(const std::filesystem::path& out);
+
+/// `model.init`; nothing if it is not set.
+std::shared_ptr<const GivenTensors> given_weights(const RunPlan& plan);
 
 /// Finds where to begin, and writes nothing. Called by the first worker alone.
 /// @throws Error{storage} if the run's directory exists and this is not a resume;

@@ -25,6 +25,10 @@ int publisher(const RunPlan& plan, const std::string& part) {
 
 }  // namespace
 
+std::string shared_token(Transport& transport, Seconds limit) {
+  return Json::parse(transport.all_gather(Json(random_token()).dump(), limit).front());
+}
+
 SnapshotLinks::SnapshotLinks(const RunPlan& plan, Transport& transport, std::shared_ptr<SnapshotBoard> board,
                              Seconds limit, bool board_is_shared)
     : plan_(plan),
@@ -66,7 +70,7 @@ std::vector<ExchangePeer> SnapshotLinks::peers(const std::vector<Stage>& stages,
 void SnapshotLinks::connect(const std::vector<Stage>& stages,
                             const std::function<std::string(const std::string&)>& public_address) {
   if (board_is_shared_) return;
-  const std::string token = Json::parse(transport_.all_gather(Json(random_token()).dump(), limit_).front());
+  const std::string token = shared_token(transport_, limit_);
   exchange_ = make_exchange(
       {.worker = transport_.worker(),
        .token = token,

@@ -13,6 +13,9 @@
 
 namespace lamina {
 
+/// Collective: worker 0's secret for an exchange of this run.
+std::string shared_token(Transport& transport, Seconds limit);
+
 /// The snapshot plane between workers that share no board: who reads which part of whom, as the plan says.
 /// Without readers elsewhere there is no exchange at all.
 class SnapshotLinks {

@@ -8,14 +8,13 @@
 #include <nlohmann/json.hpp>
 
 #include "agreement.hpp"
+#include "figure_board.hpp"
 #include "lamina/comm/device.hpp"
 #include "lamina/core/error.hpp"
-#include "lamina/core/log.hpp"
 #include "lamina/core/process.hpp"
 #include "lamina/nn/initializer.hpp"
 #include "lamina/train/checkpoint.hpp"
 #include "lamina/train/reporter.hpp"
-#include "lamina/train/safetensors.hpp"
 #include "lamina/train/single_step.hpp"
 #include "lamina/train/summary.hpp"
 #include "run_directory.hpp"
@@ -29,13 +28,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-// `model.init`; nothing if it is not set.
-std::shared_ptr<const GivenTensors> given_weights(const RunPlan& plan) {
-  const std::string& path = plan.config.model.init;
-  if (path.empty()) return nullptr;
-  return std::make_shared<const GivenTensors>(read_safetensors(path));
-}
-
 class WorkerRun {
  public:
   WorkerRun(const RunPlan& plan, const RunOptions& options, Transport& transport,
@@ -45,6 +37,7 @@ class WorkerRun {
         transport_(transport),
         limit_(plan.config.pipeline.timeout_s),
         links_(plan, transport, board, limit_, !plan.over_mpi && !options.snapshots_over_tcp),
+        figures_(plan, transport, board, limit_, !plan.over_mpi && !options.snapshots_over_tcp),
         snapshots_(
             plan.snapshots, board, [this](const auto& snapshot) { links_.send(snapshot); }, limit_,
             speaks()) {}
@@ -80,6 +73,7 @@ class WorkerRun {
   Transport& transport_;
   const Seconds limit_;
   SnapshotLinks links_;
+  FigureBoard figures_;
   SnapshotPlane snapshots_;
   std::shared_ptr<const GivenTensors> given_;          // `model.init`, until the stages are made
   std::vector<std::vector<Snapshot>> saved_versions_;  // by own stage, of a resumed run
@@ -109,11 +103,13 @@ std::optional<RunSummary> WorkerRun::run() {
   Worker worker(plan_.schedule, load_stages(), transport_, plan_.lanes, snapshots_, std::move(hooks), limit_);
   measure_alone(worker.stages());
   if (trains()) begin_snapshots(worker.stages());
+  if (writes()) figures_.connect(options_.snapshot_address);
   share_gradients(worker.stages());
   worker.run();
   for (Stage& stage : worker.stages()) stage.share_gradients(nullptr, limit_);
   if (stop_votes_) stop_votes_->wait(limit_);
   links_.finish();
+  figures_.finish();
   std::vector<WorkerReport> reports = gather_reports(worker);
   if (!options_.trace.empty()) write_trace(plan_, transport_, worker.timeline(), options_.trace, limit_);
   if (!is_sink()) return std::nullopt;
@@ -139,7 +135,10 @@ RunStart WorkerRun::agree_on_start() {
       if (!start.manifest) given_ = given_weights(plan_);
       if (given_) check_names(plan_, *given_);
       open_source(start);
-      if (writes()) prepare_directory(plan_);
+      if (writes()) {
+        figures_.serve();
+        prepare_directory(plan_);
+      }
       if (!options_.trace.empty()) prepare_trace(options_.trace);
     } catch (const Error& e) {
       error = e;
@@ -211,8 +210,12 @@ WorkerHooks WorkerRun::make_hooks() {
   if (feeds()) hooks.source = [this] { return source_->next(); };
   hooks.save = [this](Stage& stage, const Packet& mark) { return save(stage, mark); };
   if (is_sink()) {
-    reporter_.emplace(writes() ? std::filesystem::path(plan_.config.out) / "metrics.jsonl" : "",
-                      start_.step(), display());
+    reporter_.emplace(ReporterOptions{.directory = writes() ? plan_.config.out : "",
+                                      .start_step = start_.step(),
+                                      .display = display(),
+                                      .tensorboard_every_steps = plan_.config.metrics.tensorboard_every_steps,
+                                      .figures = figures_of(plan_),
+                                      .show = writes() ? figures_.publisher() : nullptr});
     hooks.sink = [this](const Packet& packet) { sink(packet); };
   }
   return hooks;

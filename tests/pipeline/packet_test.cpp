@@ -18,7 +18,14 @@ TEST(Packet, SurvivesTheWayThroughAMessage) {
   sent.epoch = 2;
   sent.total_steps = 99;
   sent.modules = {{{{"independent", 0.1, 3}, {"cascaded", 0.2, -1}}}, {{{"classifier", 1.0 / 3.0, 4}}}};
-  sent.stages = {{.compute_s = 0.25, .age_steps = 3, .snapshot_wait_s = 0.125}};
+  sent.stages = {{.compute_s = 0.25,
+                  .age_steps = 3,
+                  .snapshot_wait_s = 0.125,
+                  .replica_wait_s = 1,
+                  .input_wait_s = 2,
+                  .room_wait_s = 3,
+                  .memory_mib = 4,
+                  .device_memory_mib = 5}};
   const Packet got = to_packet(to_message(sent, lane()));
   EXPECT_EQ(got.kind, PacketKind::train);
   EXPECT_EQ(got.step, 7);
@@ -38,6 +45,11 @@ TEST(Packet, SurvivesTheWayThroughAMessage) {
   EXPECT_EQ(got.stages[0].compute_s, 0.25);
   EXPECT_EQ(got.stages[0].age_steps, 3);
   EXPECT_EQ(got.stages[0].snapshot_wait_s, 0.125);
+  EXPECT_EQ(got.stages[0].replica_wait_s, 1);
+  EXPECT_EQ(got.stages[0].input_wait_s, 2);
+  EXPECT_EQ(got.stages[0].room_wait_s, 3);
+  EXPECT_EQ(got.stages[0].memory_mib, 4);
+  EXPECT_EQ(got.stages[0].device_memory_mib, 5);
   EXPECT_TRUE(got.x_BCHW.is_same(sent.x_BCHW)) << "the activation is handed on, not copied";
   EXPECT_TRUE(at::equal(got.y_B, sent.y_B));
 }

@@ -130,6 +130,20 @@ TEST(Worker, AccountsForItsTimeOnlyOnce) {
   }
 }
 
+TEST(Worker, TellsWhatItWaitedAndHowLargeItIsWithItsStages) {
+  const Outcome outcome = train_on(2);
+  double told_s = 0, waited_s = 0;
+  for (const Packet& packet : outcome.left)
+    for (const StageReport& stage : packet.stages) {
+      told_s += stage.input_wait_s + stage.room_wait_s;
+      if (packet.kind == PacketKind::train) EXPECT_GT(stage.memory_mib, 1);
+    }
+  for (const Account& account : outcome.accounts)
+    waited_s += account[Activity::wait_input] + account[Activity::wait_room];
+  EXPECT_GT(told_s, 0);
+  EXPECT_LE(told_s, waited_s);
+}
+
 TEST(Worker, APeerThatNeverSendsIsATimeout) {
   const auto stage_specs =
       make_stage_specs(cut_into_stages(testing::small_modules(), std::int64_t{2}), 1, true);

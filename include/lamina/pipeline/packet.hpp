@@ -36,7 +36,11 @@ struct StageReport {
   double compute_s = 0;  ///< of the step; end to end: since the report before, which lacked its backwards
   std::int64_t age_steps = 0;  ///< of the oldest snapshot used
   double snapshot_wait_s = 0;
-  double replica_wait_s = 0;  ///< for the other replicas' gradients; not in compute_s, and does not travel
+  double replica_wait_s = 0;     ///< for the other replicas' gradients; not in compute_s
+  double input_wait_s = 0;       ///< since the step before, of the worker's first stage: for the stage before
+  double room_wait_s = 0;        ///< as input_wait_s, for the stage after
+  double memory_mib = 0;         ///< resident in the process
+  double device_memory_mib = 0;  ///< the most that tensors of the process have taken of its GPU
 };
 
 /// One batch, or a mark, on its way through the stages. What a stage has to tell rides along, so that the

@@ -41,7 +41,7 @@ Packet micro_batch(const Packet& packet, int index, int of);
 void join_micro_batch(Packet& packet, Packet micro);
 
 /// Puts a further piece of the same batch behind the one in hand: samples side by side, losses and counts
-/// added, of times and ages the largest. @throws Error{contract} for a piece of another packet.
+/// added, of times, ages and memory the largest. @throws Error{contract} for a piece of another packet.
 void join(Packet& packet, Packet piece);
 
 }  // namespace lamina

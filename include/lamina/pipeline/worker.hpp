@@ -65,6 +65,7 @@ class Worker {
   void forward(const Action& action);
   void backward(const Action& action);
   void update(const Action& action);
+  void tell_of_worker(StageReport& report, const Stage& stage);
   void send(const Action& action);
   void finish(const Action& action);
   Stage& stage_at(int index);
@@ -80,6 +81,7 @@ class Worker {
   WorkerHooks hooks_;
   Seconds limit_;
   Timeline timeline_;
+  Account told_;                     // as of the last report
   std::int64_t step_ = 0;            // of the packet of this round
   Packet packet_;                    // the one in hand, or a micro-batch of it
   at::Tensor gradient_BCHW_;         // the one in hand

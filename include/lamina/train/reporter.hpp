@@ -3,9 +3,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
+#include "lamina/control/run_figures.hpp"
 #include "lamina/core/clock.hpp"
 #include "lamina/pipeline/packet.hpp"
 
@@ -18,18 +22,33 @@ enum class Display {
   bar,    ///< a line that is drawn anew, for terminals
 };
 
-/// What the last stage makes of the packets that reach it: sums, metrics.jsonl, and what a person sees.
+/// Seconds as "3m07s" or "1h02m".
+std::string duration_text(double s);
+
+class EventFile;
+
+struct ReporterOptions {
+  std::filesystem::path directory{};  ///< of metrics.jsonl and TensorBoard's files; empty: none are written
+  std::int64_t start_step = 0;        ///< lines of steps from here on, left from before a resume, are dropped
+  Display display = Display::nothing;
+  std::int64_t tensorboard_every_steps = 0;       ///< 0: no files for TensorBoard
+  RunFigures figures{};                           ///< who computes what, and no step done
+  std::function<void(const RunFigures&)> show{};  ///< called after every step and evaluation, if set
+};
+
+/// What the last stage makes of the packets that reach it: sums, metrics.jsonl, scalars for TensorBoard, the
+/// figures for who watches the run, and what a person sees.
 ///
 /// metrics.jsonl has one line a training step,
-/// {"kind":"train","step":...,"epoch":...,"lr":...,"images_per_s":..., "rss_mib":of this process,"loss":[by
-/// module],"accuracy":[by module],"busy":[by stage],"snapshot_age":[by stage],"snapshot_wait_s":[by stage]},
-/// with "loss_independent":[by module] where modules have two branches, and one an evaluation,
-/// {"kind":"eval",...}.
+/// {"kind":"train","step":...,"planned_steps":...,"epoch":...,"lr":...,"step_s":...,"images_per_s":...,
+/// "rss_mib":of this process}, with lists by module, "loss", "accuracy", "stage", and "loss_independent"
+/// where modules have two branches, and lists by stage, "worker", "busy", "input_wait_s", "room_wait_s",
+/// "snapshot_wait_s", "replica_wait_s", "snapshot_age", "memory_mib", "device_memory_mib"; and one line an
+/// evaluation, {"kind":"eval",...}. What a worker with several stages waited is told by its first.
 class Reporter {
  public:
-  /// Lines of steps from `start_step` on, left over from before a resume, are dropped from `metrics`. An
-  /// empty path writes none.
-  Reporter(const std::filesystem::path& metrics, std::int64_t start_step, Display display);
+  explicit Reporter(ReporterOptions options);
+  ~Reporter();
 
   void on_packet(const Packet& packet);
 
@@ -46,11 +65,16 @@ class Reporter {
  private:
   void on_train(const Packet& packet);
   void on_eval(const Packet& packet);
+  void tell(const nlohmann::json& record);
+  void flush();
   void show_step(const Packet& packet, double step_s);
   void show_line(const std::string& line);
 
+  ReporterOptions options_;
+  RunFigures figures_;
   std::ofstream metrics_;
-  Display display_;
+  std::unique_ptr<EventFile> events_;
+  Stopwatch since_flushed_;
   Stopwatch since_packet_;
   Stopwatch since_shown_;
   bool after_train_ = false;  // the packet before was a training step, so the interval is one of the stream

@@ -33,6 +33,14 @@ struct CheckpointConfig {
   void visit(FieldVisitor& v);
 };
 
+/// Who may watch the run, beside metrics.jsonl.
+struct MetricsConfig {
+  std::string
+      listen{};  ///< PORT of the loopback, or HOST:PORT, where worker 0 serves Prometheus; empty: nowhere
+  std::int64_t tensorboard_every_steps = 0;  ///< 0: none
+  void visit(FieldVisitor& v);
+};
+
 /// Everything that a run is told.
 struct RunConfig {
   ModelConfig model{};
@@ -43,6 +51,7 @@ struct RunConfig {
   DataConfig data{};
   TrainConfig train{};
   CheckpointConfig checkpoint{};
+  MetricsConfig metrics{};
   std::string out = "runs/run";
   void visit(FieldVisitor& v);
 };

@@ -1,0 +1,97 @@
+#include "figure_board.hpp"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "lamina/core/log.hpp"
+#include "snapshot_links.hpp"
+
+namespace lamina {
+namespace {
+
+constexpr const char* part = "figures";
+constexpr int reader = 0;
+
+at::Tensor tensor_of(const RunFigures& figures) {
+  return at::tensor(to_numbers(figures), at::kDouble);
+}
+
+}  // namespace
+
+RunFigures figures_of(const RunPlan& plan) {
+  RunFigures figures;
+  for (const StageSpec& stage : plan.stages) {
+    figures.stages.push_back({.worker = plan.owners_of(stage.index).first_worker});
+    for (std::size_t i = 0; i < stage.modules.size(); ++i) figures.modules.push_back({.stage = stage.index});
+  }
+  return figures;
+}
+
+FigureBoard::FigureBoard(const RunPlan& plan, Transport& transport, std::shared_ptr<SnapshotBoard> board,
+                         Seconds limit, bool board_is_shared)
+    : plan_(plan),
+      transport_(transport),
+      board_(std::move(board)),
+      limit_(limit),
+      board_is_shared_(board_is_shared || plan.sink() == reader) {}
+
+bool FigureBoard::is_end() const {
+  return transport_.worker() == reader || transport_.worker() == plan_.sink();
+}
+
+void FigureBoard::serve() {
+  if (!is_watched()) return;
+  endpoint_.emplace(plan_.config.metrics.listen, [this] { return newest(); });
+  log_info(fmt::format("metrics at http://{}/metrics", endpoint_->address()));
+}
+
+void FigureBoard::connect(const std::function<std::string(const std::string&)>& public_address) {
+  if (!is_watched() || board_is_shared_) return;
+  const std::string token = shared_token(transport_, limit_);
+  std::string own;
+  if (is_end()) {
+    // That the other end is lost is told by the lanes; nobody waits for figures.
+    exchange_ = make_exchange(
+        {.worker = transport_.worker(), .token = token, .newest_wins = true, .timeout = limit_},
+        [this](std::shared_ptr<const Snapshot> snapshot) { board_->publish(std::move(snapshot)); },
+        [](const Error&) {});
+    own = exchange_->address();
+    if (public_address) own = public_address(own);
+  }
+  const std::vector<std::string> addresses = transport_.all_gather(own, limit_);
+  if (!exchange_) return;
+  const bool reads = transport_.worker() == reader;
+  const int other = reads ? plan_.sink() : reader;
+  ExchangePeer peer{.worker = other, .address = addresses[static_cast<std::size_t>(other)], .receives = {}};
+  if (reads) peer.receives.push_back(snapshot_shape(part, {tensor_of(figures_of(plan_))}));
+  exchange_->connect({peer}, limit_);
+}
+
+std::function<void(const RunFigures&)> FigureBoard::publisher() {
+  if (!is_watched()) return nullptr;
+  return [this](const RunFigures& figures) { publish(figures); };
+}
+
+void FigureBoard::publish(const RunFigures& figures) {
+  const auto snapshot = std::make_shared<const Snapshot>(
+      Snapshot{.part = part, .version = ++version_, .tensors = {tensor_of(figures)}});
+  if (exchange_)
+    exchange_->send(reader, snapshot);
+  else
+    board_->publish(snapshot);
+}
+
+RunFigures FigureBoard::newest() const {
+  RunFigures figures = figures_of(plan_);
+  if (const SnapshotBoard::SnapshotPtr snapshot = board_->latest(part)) {
+    const at::Tensor& numbers = snapshot->tensors.front();
+    set_numbers(figures, {numbers.const_data_ptr<double>(), static_cast<std::size_t>(numbers.numel())});
+  }
+  return figures;
+}
+
+void FigureBoard::finish() {
+  if (exchange_) exchange_->finish(limit_);
+}
+
+}  // namespace lamina
