@@ -78,7 +78,7 @@ BranchResult Branch::train(const at::Tensor& features, const Targets& targets, c
   inputs.insert(inputs.end(), parameters_.begin(), parameters_.end());
   std::vector<at::Tensor> grads =
       torch::autograd::grad({loss.total}, inputs, {at::full({}, total, loss.total.options())});
-  BranchResult result{.loss = loss.total.item<double>(), .correct = loss.correct};
+  BranchResult result{.loss = loss.total.detach(), .correct = loss.correct};
   const auto share = [&](double weight) {
     return weight == total ? grads.front() : weight > 0 ? grads.front() * (weight / total) : at::Tensor();
   };
@@ -91,11 +91,8 @@ BranchResult Branch::train(const at::Tensor& features, const Targets& targets, c
 BranchResult Branch::eval(const at::Tensor& features, const Targets& targets) const {
   const at::NoGradGuard no_grad;
   const HeadLoss loss = head_.loss(features, targets, Mode::eval);
-  return {.loss = loss.total.item<double>(),
-          .correct = loss.correct,
-          .own_grad = {},
-          .window_grad = {},
-          .parameter_grads = {}};
+  return {
+      .loss = loss.total, .correct = loss.correct, .own_grad = {}, .window_grad = {}, .parameter_grads = {}};
 }
 
 std::vector<NamedTensor> Branch::tensors() const {

@@ -85,14 +85,14 @@ at::Tensor Head::Term::output(const at::Tensor& features, Mode mode) const {
 }
 
 HeadLoss Head::loss(const at::Tensor& features, const Targets& targets, Mode mode) const {
-  HeadLoss result{.total = {}, .correct = -1};
+  HeadLoss result;
   for (const Term& term : terms_) {
     const at::Tensor output = term.output(features, mode);
     at::Tensor loss = term_loss(term.spec, output, targets);
     if (term.spec.weight != 1) loss = loss * term.spec.weight;
     result.total = result.total.defined() ? result.total + loss : loss;
-    if (classifies(term.spec) && result.correct < 0)
-      result.correct = (output.detach().argmax(1) == targets.y_B).sum().item<std::int64_t>();
+    if (classifies(term.spec) && !result.correct.defined())
+      result.correct = (output.detach().argmax(1) == targets.y_B).sum();
   }
   return result;
 }

@@ -3,11 +3,13 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <iterator>
 #include <thread>
 
 #include "lamina/core/clock.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/pipeline/jitter.hpp"
+#include "pending_losses.hpp"
 #include "window_sweep.hpp"
 
 namespace lamina {
@@ -25,6 +27,10 @@ Module older_version(const Module& module, const Initializer& init) {
   for (std::size_t i = 0; i < own.size(); ++i)
     if (!own[i].trained) own[i].tensor.set_(theirs[i].tensor);
   return older;
+}
+
+void append(std::vector<ModuleReport>& all, std::vector<ModuleReport> more) {
+  std::move(more.begin(), more.end(), std::back_inserter(all));
 }
 
 }  // namespace
@@ -88,6 +94,7 @@ at::Tensor Stage::train(Packet& packet) {
     grads.insert(grads.end(), closed.branch_grads.begin(), closed.branch_grads.end());
     update(closed.part, std::move(grads), packet);
   });
+  PendingLosses losses;
   at::Tensor x_BCHW = std::move(packet.x_BCHW);
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     const Module& module = parts_[i].module;
@@ -95,7 +102,7 @@ at::Tensor Stage::train(Packet& packet) {
     Pass pass = module.forward(x_BCHW, Mode::train, /*to_input=*/i > 0 && options_.window > 1);
     x_BCHW = pass.features();
     sweep.open(i, std::move(pass));
-    packet.modules.push_back(train_branches(module, x_BCHW, packet, sweep));
+    train_branches(module, x_BCHW, packet, sweep, losses);
     sweep.next();
   }
   const at::Tensor output = parts_.back().module.spec().is_last ? at::Tensor() : x_BCHW;
@@ -110,6 +117,7 @@ at::Tensor Stage::train(Packet& packet) {
   }
   sweep.finish();
   finish_updates(packet.lr);
+  append(packet.modules, losses.read());
   return output;
 }
 
@@ -134,15 +142,14 @@ at::Tensor Stage::output_of(const at::Tensor& x_BCHW) const {
                    x_BCHW.suggest_memory_format());
 }
 
-ModuleReport Stage::train_branches(const Module& module, const at::Tensor& features, const Packet& packet,
-                                   WindowSweep& sweep) const {
-  ModuleReport report;
+void Stage::train_branches(const Module& module, const at::Tensor& features, const Packet& packet,
+                           WindowSweep& sweep, PendingLosses& losses) const {
+  losses.next_module();
   for (const Branch& branch : module.branches()) {
     const BranchResult result = branch.train(features, packet.targets(), emas_);
-    report.losses.push_back({branch.spec().name, result.loss, result.correct});
+    losses.add(branch.spec().name, result);
     sweep.add(result);
   }
-  return report;
 }
 
 void Stage::share_gradients(BeginSum begin, Seconds limit) {
@@ -195,8 +202,10 @@ at::Tensor Stage::eval(Packet& packet) const {
   }
   for (const Part& part : parts_) x_BCHW = part.module.forward(x_BCHW, Mode::eval).output;
   if (!last.spec().is_last) return x_BCHW;
-  const BranchResult result = last.classifier().eval(x_BCHW, packet.targets());
-  packet.modules.push_back({{{"classifier", result.loss, result.correct}}});
+  PendingLosses losses;
+  losses.next_module();
+  losses.add("classifier", last.classifier().eval(x_BCHW, packet.targets()));
+  append(packet.modules, losses.read());
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include "lamina/core/clock.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/pipeline/stage.hpp"
+#include "pending_losses.hpp"
 
 // A stage that trains end to end: the forwards and backwards of micro-batches, and the step behind them.
 namespace lamina {
@@ -68,7 +69,11 @@ void Stage::add_loss(Open& open, const at::Tensor& features, Packet& packet) con
   const double share = static_cast<double>(features.size(0)) / static_cast<double>(packet.batch);
   const Branch& classifier = module_for(parts_.back(), is_ahead()).classifier();
   BranchResult result = classifier.train(features, packet.targets(), emas_);
-  packet.modules.back().losses.push_back({classifier.spec().name, share * result.loss, result.correct});
+  PendingLosses losses;
+  losses.next_module();
+  losses.add(classifier.spec().name, result);
+  packet.modules.back() = losses.read().front();
+  packet.modules.back().losses.front().loss *= share;
   open.loss_grad = result.own_grad * share;
   open.branch_grads = std::move(result.parameter_grads);
   at::_foreach_mul_(open.branch_grads, share);

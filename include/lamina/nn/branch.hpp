@@ -36,10 +36,10 @@ struct BranchSpec {
 /// The EMA blocks that LAMs may use, by the block's name.
 using EmaBlocks = std::map<std::string, const Block*>;
 
-/// What a branch says of a batch.
+/// What a branch says of a batch. All of it lies where it was computed: nothing here waits for a device.
 struct BranchResult {
-  double loss = 0;           ///< the head's, without the branch's weights; mean over the samples
-  std::int64_t correct = 0;  ///< samples whose largest logit is the label's; -1: the head does not classify
+  at::Tensor loss{};         ///< scalar: the head's, without the branch's weights; mean over the samples
+  at::Tensor correct{};      ///< int64 scalar, as HeadLoss has it
   at::Tensor own_grad{};     ///< own_weight * d loss / d features; undefined if that weight is 0
   at::Tensor window_grad{};  ///< window_weight * d loss / d features; undefined if that weight is 0
   std::vector<at::Tensor> parameter_grads{};  ///< of (own_weight + window_weight) * loss

@@ -52,8 +52,9 @@ bool normalises_single_values(const HeadSpec& head, const FeatureShape& in);
 
 /// What a head says of a batch, with the graph to differentiate.
 struct HeadLoss {
-  at::Tensor total;          ///< scalar: sum of weight * term, each a mean over the samples
-  std::int64_t correct = 0;  ///< samples whose largest logit is the label's; -1: no term classifies
+  at::Tensor total{};    ///< scalar: sum of weight * term, each a mean over the samples
+  at::Tensor correct{};  ///< int64 scalar: samples whose largest logit is the label's; undefined: no term
+                         ///< classifies
 };
 
 /// A head with its tensors.

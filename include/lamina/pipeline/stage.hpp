@@ -117,8 +117,8 @@ class Stage {
   at::Tensor sleep(Packet& packet) const;
   at::Tensor output_of(const at::Tensor& x_BCHW) const;
   at::Tensor eval(Packet& packet) const;
-  ModuleReport train_branches(const Module& module, const at::Tensor& features, const Packet& packet,
-                              class WindowSweep& sweep) const;
+  void train_branches(const Module& module, const at::Tensor& features, const Packet& packet,
+                      class WindowSweep& sweep, class PendingLosses& losses) const;
   void update(std::size_t part, std::vector<at::Tensor> grads, const Packet& packet);
   void finish_updates(double lr);
   void apply(std::size_t part, const std::vector<at::Tensor>& grads, double lr);
