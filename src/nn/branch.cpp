@@ -2,7 +2,8 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/csrc/autograd/autograd.h>
+
+#include "gradients.hpp"
 
 namespace lamina {
 namespace {
@@ -76,8 +77,7 @@ BranchResult Branch::train(const at::Tensor& features, const Targets& targets, c
   const double total = own + spec_.window_weight;
   std::vector<at::Tensor> inputs{leaf};
   inputs.insert(inputs.end(), parameters_.begin(), parameters_.end());
-  std::vector<at::Tensor> grads =
-      torch::autograd::grad({loss.total}, inputs, {at::full({}, total, loss.total.options())});
+  std::vector<at::Tensor> grads = gradients(loss.total, inputs, at::full({}, total, loss.total.options()));
   BranchResult result{.loss = loss.total.detach(), .correct = loss.correct};
   const auto share = [&](double weight) {
     return weight == total ? grads.front() : weight > 0 ? grads.front() * (weight / total) : at::Tensor();

@@ -101,8 +101,12 @@ struct LayerBuilder {
     };
   }
 
+  // Its output is for a loss that takes logarithms of it and of what it lacks to 1: bfloat16 would be 1 too
+  // soon.
   Forward operator()(const Sigmoid&) const {
-    return [](const at::Tensor& x, Mode) { return at::sigmoid(x); };
+    return [](const at::Tensor& x, Mode) {
+      return at::sigmoid(x.scalar_type() == at::kBFloat16 ? x.to(at::kFloat) : x);
+    };
   }
 
   Forward operator()(const Flatten&) const {

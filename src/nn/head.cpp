@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "lamina/nn/precision.hpp"
 #include "loss.hpp"
 
 namespace lamina {
@@ -87,7 +88,9 @@ at::Tensor Head::Term::output(const at::Tensor& features, Mode mode) const {
 HeadLoss Head::loss(const at::Tensor& features, const Targets& targets, Mode mode) const {
   HeadLoss result;
   for (const Term& term : terms_) {
-    const at::Tensor output = term.output(features, mode);
+    at::Tensor output = term.output(features, mode);
+    const OwnTypes of_losses;
+    if (output.scalar_type() == at::kBFloat16) output = output.to(at::kFloat);
     at::Tensor loss = term_loss(term.spec, output, targets);
     if (term.spec.weight != 1) loss = loss * term.spec.weight;
     result.total = result.total.defined() ? result.total + loss : loss;

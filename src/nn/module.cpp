@@ -2,10 +2,10 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 
+#include "gradients.hpp"
 #include "lamina/core/error.hpp"
 
 namespace lamina {
@@ -67,7 +67,7 @@ bool ModuleSpec::needs_image() const {
 }
 
 at::Tensor pull_to_input(const Pass& pass, const at::Tensor& grad_BCHW) {
-  return torch::autograd::grad({pass.output}, {pass.input}, {grad_BCHW}, /*retain_graph=*/true).front();
+  return gradients(pass.output, {pass.input}, grad_BCHW, /*retain_graph=*/true).front();
 }
 
 Module::Module(const ModuleSpec& spec, const Initializer& init)
@@ -90,13 +90,13 @@ Pass Module::forward(const at::Tensor& x_BCHW, Mode mode, bool to_input) const {
 }
 
 std::vector<at::Tensor> Module::pull_to_parameters(const Pass& pass, const at::Tensor& grad_BCHW) const {
-  return torch::autograd::grad({pass.output}, block_parameters_, {grad_BCHW});
+  return gradients(pass.output, block_parameters_, grad_BCHW);
 }
 
 std::vector<at::Tensor> Module::pull(const Pass& pass, const at::Tensor& grad_BCHW) const {
   std::vector<at::Tensor> inputs = block_parameters_;
   if (pass.input.requires_grad()) inputs.push_back(pass.input);
-  return torch::autograd::grad({pass.output}, inputs, {grad_BCHW});
+  return gradients(pass.output, inputs, grad_BCHW);
 }
 
 const Branch& Module::classifier() const {

@@ -31,6 +31,13 @@ void PipelineConfig::visit(FieldVisitor& v) {
   v.field("buffers", &buffers, "messages a lane holds", between(2, 64));
   v.field("memory_format", &memory_format, "of activations and filters",
           one_of({"channels_last", "contiguous"}));
+  v.field("precision", &precision,
+          "of layers: fp32; tf32, of GPUs alone; bf16, mixed with parameters and losses of fp32",
+          one_of({"fp32", "tf32", "bf16"}));
+  v.field("transfer", &transfer,
+          "of activations between stages, and of their gradients end to end: fp32; bf16, half the bytes, "
+          "which rounds unless precision is bf16 too",
+          one_of({"fp32", "bf16"}));
   v.field("timeout_s", &timeout_s, "seconds that a worker waits for a peer at most", at_least(0.001));
 }
 

@@ -65,11 +65,28 @@ at::Device Stage::device() const {
   return parts_.front().module.block_parameters().front().device();
 }
 
+at::ScalarType Stage::dtype() const {
+  return parts_.front().module.block_parameters().front().scalar_type();
+}
+
+// What travels is rounded here and not on its lane: the cut into stages is part of what is computed, and
+// whether two stages share a worker is not.
+at::ScalarType Stage::output_type() const {
+  return options_.rounds_output ? at::kBFloat16 : dtype();
+}
+
+// Under autocast layers take any type.
+at::Tensor Stage::arriving(at::Tensor x_BCHW) const {
+  return options_.precision == Precision::bf16 ? std::move(x_BCHW) : x_BCHW.to(dtype());
+}
+
 Packet Stage::process(Packet packet) {
   if (packet.is_mark()) throw Error(ErrorKind::contract, "a stage computes on batches, found a mark");
   const Stopwatch watch;
+  const PrecisionScope scope(options_.precision, device().type());
   // Behind the classifier nobody reads the activation: only how many samples there were.
-  const at::Tensor no_features = at::empty({packet.x_BCHW.size(0), 0, 1, 1}, packet.x_BCHW.options());
+  const at::Tensor no_features =
+      at::empty({packet.x_BCHW.size(0), 0, 1, 1}, packet.x_BCHW.options().dtype(output_type()));
   const std::size_t earlier = packet.modules.size();
   sum_wait_s_ = 0;
   if (packet.kind == PacketKind::eval)
@@ -95,7 +112,7 @@ at::Tensor Stage::train(Packet& packet) {
     update(closed.part, std::move(grads), packet);
   });
   PendingLosses losses;
-  at::Tensor x_BCHW = std::move(packet.x_BCHW);
+  at::Tensor x_BCHW = arriving(std::move(packet.x_BCHW));
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     const Module& module = parts_[i].module;
     if (module_observer_) module_observer_(module.spec().index, /*shadow=*/false);
@@ -105,7 +122,8 @@ at::Tensor Stage::train(Packet& packet) {
     train_branches(module, x_BCHW, packet, sweep, losses);
     sweep.next();
   }
-  const at::Tensor output = parts_.back().module.spec().is_last ? at::Tensor() : x_BCHW;
+  const at::Tensor output = parts_.back().module.spec().is_last ? at::Tensor() : x_BCHW.to(output_type());
+  if (!lookahead_.empty()) x_BCHW = arriving(output);  // a shadow sees what its owner will see
   for (const ShadowModule& module : lookahead_) {
     if (module_observer_) module_observer_(module.spec().index, /*shadow=*/true);
     Pass pass = module.forward(x_BCHW);
@@ -138,8 +156,8 @@ at::Tensor Stage::sleep(Packet& packet) const {
 // Of as many samples as the input, with any values.
 at::Tensor Stage::output_of(const at::Tensor& x_BCHW) const {
   const FeatureShape& out = parts_.back().module.spec().out;
-  return at::empty({x_BCHW.size(0), out.channels, out.height, out.width}, x_BCHW.options(),
-                   x_BCHW.suggest_memory_format());
+  return at::empty({x_BCHW.size(0), out.channels, out.height, out.width},
+                   x_BCHW.options().dtype(output_type()), x_BCHW.suggest_memory_format());
 }
 
 void Stage::train_branches(const Module& module, const at::Tensor& features, const Packet& packet,
@@ -194,14 +212,14 @@ void Stage::apply(std::size_t index, const std::vector<at::Tensor>& grads, doubl
 
 at::Tensor Stage::eval(Packet& packet) const {
   const Module& last = parts_.back().module;
-  at::Tensor x_BCHW = std::move(packet.x_BCHW);
+  at::Tensor x_BCHW = arriving(std::move(packet.x_BCHW));
   // A short batch may leave a replica nothing.
   if (x_BCHW.size(0) == 0) {
     if (last.spec().is_last) packet.modules.push_back({{{"classifier", 0, 0}}});
     return last.spec().is_last ? at::Tensor() : output_of(x_BCHW);
   }
   for (const Part& part : parts_) x_BCHW = part.module.forward(x_BCHW, Mode::eval).output;
-  if (!last.spec().is_last) return x_BCHW;
+  if (!last.spec().is_last) return x_BCHW.to(output_type());
   PendingLosses losses;
   losses.next_module();
   losses.add("classifier", last.classifier().eval(x_BCHW, packet.targets()));

@@ -24,10 +24,12 @@ void sleep_for(double seconds) {
 
 Packet Stage::forward(Packet packet, int micro) {
   const Stopwatch watch;
+  const PrecisionScope scope(options_.precision, device().type());
   if (micro == 0) ++steps_begun_;
   if (micro == 0 && module_observer_) module_observer_(spec_.modules.front().index, /*shadow=*/false);
-  Open open{.micro = micro, .lr = packet.lr, .input_BCHW = std::move(packet.x_BCHW)};
-  const at::Tensor no_features = at::empty({open.input_BCHW.size(0), 0, 1, 1}, open.input_BCHW.options());
+  Open open{.micro = micro, .lr = packet.lr, .input_BCHW = arriving(std::move(packet.x_BCHW))};
+  const at::Tensor no_features =
+      at::empty({open.input_BCHW.size(0), 0, 1, 1}, open.input_BCHW.options().dtype(output_type()));
   packet.modules.resize(packet.modules.size() + parts_.size());
   if (options_.sleep_s > 0) {
     sleep_for(options_.sleep_s * forward_share / options_.micro_batches);
@@ -38,6 +40,8 @@ Packet Stage::forward(Packet packet, int micro) {
     if (is_last()) {
       add_loss(open, packet.x_BCHW, packet);
       packet.x_BCHW = no_features;
+    } else {
+      packet.x_BCHW = packet.x_BCHW.to(output_type());
     }
   }
   open_.push_back(std::move(open));
@@ -81,6 +85,7 @@ void Stage::add_loss(Open& open, const at::Tensor& features, Packet& packet) con
 
 at::Tensor Stage::backward(int micro, at::Tensor grad_BCHW) {
   const Stopwatch watch;
+  const PrecisionScope scope(options_.precision, device().type());
   const auto found =
       std::find_if(open_.begin(), open_.end(), [micro](const Open& open) { return open.micro == micro; });
   if (found == open_.end())
@@ -110,7 +115,8 @@ at::Tensor Stage::backward(int micro, at::Tensor grad_BCHW) {
     }
   }
   // As it would arrive from another worker, so that how many there are changes no bit.
-  grad_BCHW = to_input ? grad_BCHW.contiguous(open.input_BCHW.suggest_memory_format()) : at::Tensor();
+  grad_BCHW = to_input ? grad_BCHW.to(output_type()).contiguous(open.input_BCHW.suggest_memory_format())
+                       : at::Tensor();
   unreported_s_ += watch.elapsed_s();
   return grad_BCHW;
 }

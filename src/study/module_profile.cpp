@@ -117,12 +117,12 @@ ModuleProfile measure_profile(const RunPlan& plan, const std::vector<std::int64_
   ModuleProfile profile{
       .of = fields_that_decide(plan.config),
       .machine = fmt::format("{}, {} processors", host_name(), std::thread::hardware_concurrency())};
+  const std::int64_t bytes_per_value = plan.stage_options.rounds_output ? 2 : 4;
   for (const ModuleSpec& module : plan.modules) {
     const FeatureShape& out = module.out;
     profile.message_bytes.push_back(
-        module.is_last
-            ? 0.0
-            : static_cast<double>(plan.config.train.batch * out.channels * out.height * out.width * 4));
+        module.is_last ? 0.0
+                       : static_cast<double>(plan.config.train.batch * out.num_values() * bytes_per_value));
     profile.gradient_bytes.push_back(4.0 * static_cast<double>(module.parameters()));
   }
   for (const std::int64_t window : windows)

@@ -66,7 +66,7 @@ bool is_whole(const ModuleProfile& profile, std::size_t num_modules) {
 }  // namespace
 
 std::map<std::string, std::string> fields_that_decide(const RunConfig& config) {
-  constexpr std::array<std::string_view, 10> decide = {"model.",
+  constexpr std::array<std::string_view, 11> decide = {"model.",
                                                        "partition.",
                                                        "method.",
                                                        "train.batch",
@@ -75,7 +75,8 @@ std::map<std::string, std::string> fields_that_decide(const RunConfig& config) {
                                                        "pipeline.threads",
                                                        "pipeline.device",
                                                        "pipeline.memory_format",
-                                                       "pipeline.precision"};
+                                                       "pipeline.precision",
+                                                       "pipeline.transfer"};
   constexpr std::array<std::string_view, 3> may_differ = {"model.init", "method.mlaan.window",
                                                           "method.mlaan.across_stages"};
   std::map<std::string, std::string> fields;

@@ -19,8 +19,10 @@ Packet made_up_packet(const Stage& probed, const RunPlan& plan) {
   const Replica last = plan.replica_of(plan.owners_of(stage.index).workers().back());
   const std::int64_t batch = share_of(plan.config.train.batch, last).count();
   Packet packet{.batch = batch};
-  packet.x_BCHW =
-      at::randn({batch, in.channels, in.height, in.width}).contiguous(plan.format()).to(probed.device());
+  const bool rounded = plan.stage_options.rounds_output && stage.index > 0;  // by the stage before
+  packet.x_BCHW = at::randn({batch, in.channels, in.height, in.width})
+                      .contiguous(plan.format())
+                      .to(probed.device(), rounded ? at::kBFloat16 : at::kFloat);
   packet.y_B = at::zeros({batch}, at::TensorOptions(at::kLong).device(probed.device()));
   if (stage.needs_image())
     packet.image_BCHW =

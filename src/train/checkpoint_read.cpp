@@ -17,12 +17,13 @@ namespace {
 namespace fs = std::filesystem;
 
 // Keys, or sections ending in '.', that say what is computed: a checkpoint belongs to their values.
-constexpr std::array<std::string_view, 14> bound_keys = {
+constexpr std::array<std::string_view, 16> bound_keys = {
     "model.",           "partition.",        "method.",
     "pipeline.stages",  "pipeline.schedule", "pipeline.micro_batches",
     "snapshots.policy", "snapshots.lag",     "snapshots.every",
     "data.name",        "data.validation",   "data.train_limit",
-    "train.batch",      "train.seed"};
+    "train.batch",      "train.seed",        "pipeline.precision",
+    "pipeline.transfer"};
 
 bool is_bound(std::string_view key) {
   return std::any_of(bound_keys.begin(), bound_keys.end(), [&](std::string_view bound) {

@@ -99,6 +99,7 @@ std::vector<LaneSpec> make_lanes(const RunPlan& plan) {
                               {.features = last.is_last ? FeatureShape{} : last.out,
                                .image = images ? plan.data.shape : FeatureShape{},
                                .batch = largest_piece(plan, lane),
+                               .dtype = plan.stage_options.rounds_output ? at::kBFloat16 : at::kFloat,
                                .format = plan.format()},
                               static_cast<int>(plan.config.pipeline.buffers)));
   }
@@ -111,6 +112,14 @@ std::vector<std::int64_t> module_ends(const Backbone& backbone, const RunConfig&
   if (config.method.framework == "auglocal" && left_open)
     return auglocal_ends(backbone, config.method.auglocal_depth);
   return cut_into_modules(backbone, config.partition);
+}
+
+void check_precision(const PipelineConfig& config) {
+  if (config.precision == "tf32" && config.device == "cpu")
+    throw Error(
+        ErrorKind::config,
+        "pipeline.precision: tf32 is a format of GPUs; with pipeline.device: cpu expected fp32 or bf16, "
+        "found tf32");
 }
 
 void apply_e2e(RunConfig& config) {
@@ -136,6 +145,7 @@ PlayOptions RunPlan::play_options() const {
 RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   resolve_schedule(config, launch);
   apply_e2e(config);
+  check_precision(config.pipeline);
   RunPlan plan;
   plan.data = data_traits(config.data);
   if (config.model.classes == 0) config.model.classes = plan.data.num_classes;
@@ -146,7 +156,11 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   plan.backbone = make_backbone(config.model, plan.data.shape, config.model.classes);
   plan.modules = make_modules(plan.backbone, module_ends(plan.backbone, config), config.method);
   const MlaanConfig mlaan = resolve_mlaan(config.method);
-  plan.stage_options = {config.train.sgd, mlaan.window, mlaan.momentum};
+  plan.stage_options = {.sgd = config.train.sgd,
+                        .window = mlaan.window,
+                        .ema_momentum = mlaan.momentum,
+                        .precision = precision_of(config.pipeline.precision),
+                        .rounds_output = config.pipeline.transfer == "bf16"};
   if (trains_end_to_end(config.pipeline)) {
     plan.stage_options.micro_batches = static_cast<int>(config.pipeline.micro_batches);
     plan.stage_options.recompute = config.pipeline.recompute;

@@ -26,6 +26,15 @@ std::vector<Stage> every_stage(const RunPlan& plan, const StepRequest& request) 
   return stages;
 }
 
+void check_type(const RunPlan& plan, const StepRequest& request) {
+  const PipelineConfig& pipeline = plan.config.pipeline;
+  if (request.in_double && (pipeline.precision == "bf16" || pipeline.transfer == "bf16"))
+    throw Error(ErrorKind::config,
+                fmt::format("a step in double precision: expected pipeline.precision and pipeline.transfer "
+                            "fp32, found {} and {}",
+                            pipeline.precision, pipeline.transfer));
+}
+
 void check_batch(const RunPlan& plan, const StepRequest& request) {
   const FeatureShape& in = plan.backbone.blocks.front().in;
   const at::Tensor& x = request.x_BCHW;
@@ -131,6 +140,7 @@ void check_names(const RunPlan& plan, const GivenTensors& weights) {
 
 TensorList single_step(const RunPlan& plan, const StepRequest& request) {
   require_device(plan.device, plan.devices_needed);
+  check_type(plan, request);
   check_batch(plan, request);
   if (request.weights) check_names(plan, *request.weights);
   std::vector<Stage> stages = every_stage(plan, request);

@@ -97,6 +97,21 @@ TEST(WorkerEndToEnd, ScheduleAndWorkersChangeNoBit) {
     }
 }
 
+// Gradients travel as activations do.
+TEST(WorkerEndToEnd, ScheduleAndWorkersChangeNoBitInBFloat16) {
+  for (const auto& [precision, rounds_output] :
+       {std::pair(Precision::bf16, false), {Precision::bf16, true}, {Precision::fp32, true}}) {
+    const auto trial = [&](const char* schedule, bool recompute) {
+      Trial made = trial_of(schedule, 4, recompute, "batch");
+      made.options.precision = precision;
+      made.options.rounds_output = rounds_output;
+      return made;
+    };
+    const Outcome one = train_on(1, trial("gpipe", false));
+    for (const char* schedule : {"gpipe", "1f1b"}) expect_same(train_on(3, trial(schedule, true)), one);
+  }
+}
+
 TEST(WorkerEndToEnd, WorkersChangeNoBitOfTwoVersionsAndNoMarkDoes) {
   const Outcome one = train_on(1, trial_of("2bw", 4, false, "batch"));
   for (const int workers : {2, 3, 4}) {

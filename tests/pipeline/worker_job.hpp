@@ -69,9 +69,11 @@ class Job {
     for (const ScheduleLane& lane : schedule_.lanes) {
       const ModuleSpec& last = stage_specs_[lane.stage].modules.back();
       const auto make_lane = lane.gradient ? gradient_lane : packet_lane;
-      lanes_.push_back(make_lane(
-          lane.from, lane.to,
-          {.features = last.is_last ? FeatureShape{} : last.out, .batch = batch, .dtype = trial.dtype}, 2));
+      lanes_.push_back(make_lane(lane.from, lane.to,
+                                 {.features = last.is_last ? FeatureShape{} : last.out,
+                                  .batch = batch,
+                                  .dtype = trial.options.rounds_output ? at::kBFloat16 : trial.dtype},
+                                 2));
     }
   }
 

@@ -61,6 +61,19 @@ TEST(Worker, AnyNumberOfWorkersTrainsTheSameBitsOfWindowsAcrossStages) {
   }
 }
 
+// Rounding is the stages' own, so it does not matter whether a stage's output is given to a lane.
+TEST(Worker, AnyNumberOfWorkersTrainsTheSameBitsInBFloat16) {
+  for (const auto& [precision, rounds_output] :
+       {std::pair(Precision::bf16, false), {Precision::bf16, true}, {Precision::fp32, true}}) {
+    const StageOptions options{.window = 3, .precision = precision, .rounds_output = rounds_output};
+    const auto train = [&](int num_workers) {
+      return train_on(num_workers,
+                      {.modules = testing::small_mlaan_modules(), .options = options, .policy = {.lag = 1}});
+    };
+    expect_same_bits(train(1), train);
+  }
+}
+
 TEST(Worker, ReportsHowOldTheVersionsWereThatItUsed) {
   const Outcome outcome = train_on(2, {.modules = testing::small_mlaan_modules(),
                                        .options = {.window = 3},
@@ -106,12 +119,16 @@ TEST(Worker, ReplicasTrainAsOneDoesOnTheWholeBatch) {
 }
 
 TEST(Worker, ReplicasTrainTheSameBitsEveryTime) {
-  const Trial trial{.modules = testing::small_mlaan_modules(),
-                    .options = {.window = 3},
-                    .policy = {.lag = 1},
-                    .replicas = {3, 2}};
-  const Outcome one = train_on(2, trial);
-  for (int time = 0; time < 3; ++time) expect_equal(one.tensors, train_on(2, trial).tensors);
+  for (const StageOptions& options :
+       {StageOptions{.window = 3},
+        StageOptions{.window = 3, .precision = Precision::bf16, .rounds_output = true}}) {
+    const Trial trial{.modules = testing::small_mlaan_modules(),
+                      .options = options,
+                      .policy = {.lag = 1},
+                      .replicas = {3, 2}};
+    const Outcome one = train_on(2, trial);
+    for (int time = 0; time < 2; ++time) expect_equal(one.tensors, train_on(2, trial).tensors);
+  }
 }
 
 TEST(Worker, MarksPassEveryStageInOrderAndCarryItsNote) {

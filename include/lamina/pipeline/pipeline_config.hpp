@@ -22,7 +22,9 @@ struct PipelineConfig {
   bool recompute = false;              ///< end to end: run forwards again rather than keep their graphs
   std::int64_t buffers = 2;            ///< messages a lane holds
   std::string memory_format = "channels_last";
-  double timeout_s = 600;  ///< the longest that anybody waits for a peer
+  std::string precision = "fp32";  ///< of the layers: fp32 | tf32 | bf16
+  std::string transfer = "fp32";   ///< of activations between stages: fp32 | bf16
+  double timeout_s = 600;          ///< the longest that anybody waits for a peer
   void visit(FieldVisitor& v);
 };
 

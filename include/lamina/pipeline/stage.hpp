@@ -12,6 +12,7 @@
 #include "lamina/comm/snapshot.hpp"
 #include "lamina/comm/transport.hpp"
 #include "lamina/nn/module.hpp"
+#include "lamina/nn/precision.hpp"
 #include "lamina/nn/sgd.hpp"
 #include "lamina/pipeline/packet.hpp"
 #include "lamina/pipeline/stage_spec.hpp"
@@ -28,6 +29,8 @@ struct StageOptions {
   int micro_batches = 0;       ///< > 0: trained end to end, the batch in so many pieces
   bool recompute = false;      ///< end to end: keep a piece's input alone and run it again for its backward
   bool two_versions = false;   ///< end to end: a step's gradients are those at the parameters of one step ago
+  Precision precision = Precision::fp32;
+  bool rounds_output = false;  ///< what leaves the stage is bfloat16, whoever takes it and by whatever way
 };
 
 /// Sees every gradient of a step, by the parameter's name, before the optimizer uses it.
@@ -63,6 +66,7 @@ class Stage {
   int index() const { return spec_.index; }
   const StageSpec& spec() const { return spec_; }
   at::Device device() const;
+  at::ScalarType dtype() const;  ///< of its parameters
 
   /// One training step, or one evaluation forward, by the packet's kind. The packet goes out with this
   /// stage's output, detached, and its reports; the network's last stage leaves no activation. Marks are not
@@ -115,6 +119,8 @@ class Stage {
  private:
   at::Tensor train(Packet& packet);
   at::Tensor sleep(Packet& packet) const;
+  at::ScalarType output_type() const;
+  at::Tensor arriving(at::Tensor x_BCHW) const;
   at::Tensor output_of(const at::Tensor& x_BCHW) const;
   at::Tensor eval(Packet& packet) const;
   void train_branches(const Module& module, const at::Tensor& features, const Packet& packet,

@@ -26,7 +26,7 @@ struct StepRequest {
 /// @return of the last step "loss.<i>.independent" and "loss.<i>.cascaded" (the heads' losses, without wx and
 /// wy) and "grad.<name>"; then every tensor as it is afterwards, momentum as "sgd.momentum.<name>".
 /// @throws Error{checkpoint} for weights of an unknown name, another shape or type; Error{data} for a batch
-/// of another shape or type than the network takes.
+/// of another shape or type than the network takes; Error{config} for double precision with bfloat16.
 TensorList single_step(const RunPlan& plan, const StepRequest& request);
 
 /// @throws Error{checkpoint} unless every name of `weights` is one of the plan's tensors.
