@@ -124,8 +124,8 @@ FrameHead goodbye_head() {
       .magic = frame_magic, .kind = FrameKind::goodbye, .version = 0, .text_bytes = 0, .payload_bytes = 0};
 }
 
-ExpectedSnapshots::ExpectedSnapshots(std::string whose, const std::vector<SnapshotShape>& shapes)
-    : whose_(std::move(whose)) {
+ExpectedSnapshots::ExpectedSnapshots(std::string whose, const std::vector<SnapshotShape>& shapes, bool pinned)
+    : whose_(std::move(whose)), pinned_(pinned) {
   for (const SnapshotShape& shape : shapes) {
     const Expected expected{.shape = shape, .text = frame_text(shape), .payload_bytes = num_bytes(shape)};
     if (!parts_.emplace(shape.part, expected).second) {
@@ -167,7 +167,8 @@ Snapshot ExpectedSnapshots::make_room(const FrameHead& head, const std::string& 
   }
   Snapshot snapshot{.part = part, .version = head.version, .tensors = {}};
   for (const SnapshotTensor& tensor : expected.shape.tensors) {
-    snapshot.tensors.push_back(at::empty_strided(tensor.sizes, tensor.strides, tensor.dtype));
+    snapshot.tensors.push_back(
+        at::empty_strided(tensor.sizes, tensor.strides, at::dtype(tensor.dtype).pinned_memory(pinned_)));
   }
   return snapshot;
 }

@@ -64,8 +64,8 @@ FrameHead goodbye_head();
 /// The snapshots that may come from one peer.
 class ExpectedSnapshots {
  public:
-  /// `whose` begins every message: who receives what from whom.
-  ExpectedSnapshots(std::string whose, const std::vector<SnapshotShape>& shapes);
+  /// `whose` begins every message: who receives what from whom. `pinned`: ExchangeOptions::pinned.
+  ExpectedSnapshots(std::string whose, const std::vector<SnapshotShape>& shapes, bool pinned = false);
 
   /// @throws Error{contract} for anything but a head of a snapshot or goodbye with a text of bearable length.
   void check_head(const FrameHead& head) const;
@@ -86,6 +86,7 @@ class ExpectedSnapshots {
                                  const std::string& found) const;
 
   std::string whose_;
+  bool pinned_;
   std::map<std::string, Expected> parts_;
 };
 

@@ -38,6 +38,9 @@ class DeviceStream final : public SideStream {
   void wait_for(const StreamEventPtr& event) override {
     static_cast<const DeviceEvent&>(*event).event.block(stream_);
   }
+  void block_current(const StreamEventPtr& event) const override {
+    static_cast<const DeviceEvent&>(*event).event.block(backend_.getStream(device_));
+  }
   void run(std::function<void()> work) override {
     const c10::StreamGuard in_this_stream(stream_);
     work();

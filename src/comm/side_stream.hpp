@@ -22,7 +22,7 @@ using StreamEventPtr = std::shared_ptr<const StreamEvent>;
 /// streams, so where one is played there its thread does the work, and the calling thread itself is what
 /// computes.
 ///
-/// Threads  one thread at a time, but record_current() and empty_on_host() from any.
+/// Threads  one thread at a time, but record_current(), block_current() and empty_on_host() from any.
 /// Buffers  who allocates a buffer in the current stream and has this one use it gives this one an event of
 /// the
 ///          current stream to wait for, and holds the buffer until an event of this one behind the use is
@@ -47,6 +47,9 @@ class SideStream {
 
   /// What this stream is given from now on begins after `event`, one of record_current() or record().
   virtual void wait_for(const StreamEventPtr& event) = 0;
+
+  /// What the calling thread's current stream is given from now on begins after `event`, one of record().
+  virtual void block_current(const StreamEventPtr& event) const = 0;
 
   /// Gives this stream the ATen operations of `work`, which holds the tensors that it needs.
   virtual void run(std::function<void()> work) = 0;

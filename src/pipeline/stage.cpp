@@ -227,14 +227,13 @@ at::Tensor Stage::eval(Packet& packet) const {
   return {};
 }
 
-void Stage::fill(const Snapshot& snapshot) {
-  const at::NoGradGuard no_grad;
+void Stage::fill(const Snapshot& snapshot, HostCopies& copies) {
   const auto found = shadows_.find(snapshot.part);
   if (found == shadows_.end() || found->second.size() != snapshot.tensors.size())
     throw Error(ErrorKind::contract,
                 fmt::format("stage {}: expected a snapshot of one of its shadows, found {} with {} tensors",
                             index(), snapshot.part, snapshot.tensors.size()));
-  for (std::size_t i = 0; i < snapshot.tensors.size(); ++i) found->second[i].copy_(snapshot.tensors[i]);
+  copies.upload(snapshot.tensors, found->second);
 }
 
 std::vector<at::Tensor> Stage::part_tensors(const std::string& part) const {

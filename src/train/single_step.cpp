@@ -81,6 +81,7 @@ Packet local_step(std::vector<Stage>& stages, SnapshotPlane& plane, Packet packe
     plane.refresh(stage, step);
     packet = stage.process(std::move(packet));
     plane.publish(stage, step + 1);
+    plane.finish();
   }
   return packet;
 }
@@ -147,13 +148,14 @@ TensorList single_step(const RunPlan& plan, const StepRequest& request) {
   if (request.weights) fill_momentum(stages, *request.weights);
 
   SnapshotPlane plane(plan.snapshots, std::make_shared<SnapshotBoard>(plan.snapshots.depth()), nullptr,
-                      Seconds(0));
+                      Seconds(0), /*publishes=*/true, make_host_copies(plan.device));
   std::map<std::string, at::Tensor> grads;
   for (Stage& stage : stages) {
     plane.publish_first(stage, 0, {});
     stage.observe_gradients(
         [&](const std::string& name, const at::Tensor& grad) { grads[name] = grad.clone(); });
   }
+  plane.finish();
   Packet packet;
   for (std::int64_t step = 0; step < request.steps; ++step) {
     packet = {.step = step,

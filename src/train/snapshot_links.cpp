@@ -77,7 +77,8 @@ void SnapshotLinks::connect(const std::vector<Stage>& stages,
        .newest_wins = plan_.snapshots.newest_wins,
        .depth = plan_.snapshots.depth() + 1,
        .timeout = limit_,
-       .interface = plan_.config.snapshots.interface},
+       .interface = plan_.config.snapshots.interface,
+       .pinned = !plan_.device.is_cpu()},
       [this](std::shared_ptr<const Snapshot> snapshot) { board_->publish(std::move(snapshot)); },
       [this](const Error& error) { board_->close(error.what()); });
   const std::string own = exchange_->address();

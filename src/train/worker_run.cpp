@@ -39,8 +39,8 @@ class WorkerRun {
         links_(plan, transport, board, limit_, !plan.over_mpi && !options.snapshots_over_tcp),
         figures_(plan, transport, board, limit_, !plan.over_mpi && !options.snapshots_over_tcp),
         snapshots_(
-            plan.snapshots, board, [this](const auto& snapshot) { links_.send(snapshot); }, limit_,
-            speaks()) {}
+            plan.snapshots, board, [this](const auto& snapshot) { links_.send(snapshot); }, limit_, speaks(),
+            make_host_copies(plan.device)) {}
 
   std::optional<RunSummary> run();
 
@@ -108,6 +108,7 @@ std::optional<RunSummary> WorkerRun::run() {
   worker.run();
   for (Stage& stage : worker.stages()) stage.share_gradients(nullptr, limit_);
   if (stop_votes_) stop_votes_->wait(limit_);
+  snapshots_.finish();
   links_.finish();
   figures_.finish();
   std::vector<WorkerReport> reports = gather_reports(worker);

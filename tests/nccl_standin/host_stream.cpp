@@ -34,6 +34,9 @@ class HostStream final : public SideStream {
       if (event) event->wait();
     });
   }
+  void block_current(const StreamEventPtr& event) const override {
+    static_cast<const HostEvent&>(*event).event->wait();
+  }
   void run(std::function<void()> work) override { nccl_standin::enqueue(stream_, std::move(work)); }
   at::Tensor empty_on_host(std::int64_t num_bytes) const override {
     return at::empty({num_bytes}, at::dtype(at::kByte));

@@ -15,9 +15,11 @@ using ::testing::ElementsAre;
 // Two stages, of which the first shadows the second, and which nobody trains: version v of the owner's parts
 // is v everywhere.
 struct Pair {
-  explicit Pair(const SnapshotPolicy& policy)
+  explicit Pair(const SnapshotPolicy& policy, std::unique_ptr<HostCopies> copies = make_host_copies(at::kCPU))
       : board(std::make_shared<SnapshotBoard>(policy.depth())),
-        plane(policy, board, [this](const auto& snapshot) { delivered.push_back(snapshot); }, Seconds(0.01)) {
+        plane(
+            policy, board, [this](const auto& snapshot) { delivered.push_back(snapshot); }, Seconds(0.01),
+            /*publishes=*/true, std::move(copies)) {
     const std::vector<std::int64_t> ends{1};
     for (const StageSpec& spec :
          make_stage_specs(cut_into_stages(testing::small_mlaan_modules(), ends), 3, true))
@@ -168,6 +170,57 @@ TEST(SnapshotPlane, ARunThatGoesOnHasTheVersionsThatItWouldHaveHad) {
           after.plane.publish(after.owner(), step + 1);
         }
       }
+}
+
+// Copies that come to the host only when somebody waits for all of them.
+class LateCopies final : public HostCopies {
+ public:
+  void download(const std::vector<at::Tensor>& tensors, Done done) override {
+    std::vector<at::Tensor> copies;
+    for (const at::Tensor& tensor : tensors) copies.push_back(tensor.detach().clone());
+    late_.push_back([copies, done = std::move(done)] { done(copies); });
+  }
+  void upload(const std::vector<at::Tensor>& from, const std::vector<at::Tensor>& to) override {
+    make_host_copies(at::kCPU)->upload(from, to);
+  }
+  void finish() override {
+    for (const auto& copy : late_) copy();
+    late_.clear();
+  }
+
+ private:
+  std::vector<std::function<void()>> late_;
+};
+
+TEST(SnapshotPlane, AVersionThatIsStillOnItsWayFromTheDeviceIsOfTheMomentItWasPublished) {
+  Pair pair({.lag = 2}, std::make_unique<LateCopies>());
+  pair.become(0);
+  pair.plane.publish_first(pair.owner(), 0, {});
+  for (const std::int64_t version : {1, 2}) {
+    pair.become(version);
+    pair.plane.publish(pair.owner(), version);
+  }
+  pair.become(99);
+  EXPECT_TRUE(pair.delivered.empty());
+  EXPECT_TRUE(pair.held(pair.a_part()).empty());
+  pair.plane.finish();
+  EXPECT_EQ(pair.delivered.size(), 3 * pair.owner().spec().published.size());
+  for (const std::string& part : pair.owner().spec().published)
+    EXPECT_THAT(pair.held(part), ElementsAre(0, 1, 2));
+  for (const std::int64_t step : {2, 3, 4}) {
+    pair.plane.refresh(pair.reader(), step);
+    EXPECT_EQ(pair.shadowed(), step - 2);
+  }
+}
+
+TEST(SnapshotPlane, WhatIsSavedIncludesWhatIsStillOnItsWay) {
+  Pair pair({.lag = 2}, std::make_unique<LateCopies>());
+  pair.plane.publish_first(pair.owner(), 0, {});
+  for (const std::int64_t version : {1, 2, 3}) pair.plane.publish(pair.owner(), version);
+  std::vector<std::int64_t> versions;
+  for (const auto& snapshot : pair.plane.to_save(pair.owner(), 3))
+    if (snapshot->part == pair.a_part()) versions.push_back(snapshot->version);
+  EXPECT_THAT(versions, ElementsAre(1, 2));
 }
 
 TEST(SnapshotPlane, TheStateItselfIsNotPublishedTwice) {

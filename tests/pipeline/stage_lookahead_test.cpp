@@ -150,6 +150,7 @@ class Shadows : public ::testing::Test {
   Pipeline pipeline_{six_modules(mlaan(3)), {2}, options_for(mlaan(3))};
   Stage& reader_ = pipeline_.stages()[0];
   Stage& owner_ = pipeline_.stages()[1];
+  std::unique_ptr<HostCopies> copies_ = make_host_copies(at::kCPU);
 };
 
 TEST_F(Shadows, ACopyOfAPartIsAsItWasAndFillsItsShadow) {
@@ -163,7 +164,7 @@ TEST_F(Shadows, ACopyOfAPartIsAsItWasAndFillsItsShadow) {
     const at::Tensor before = live.front().detach().clone();
     live.front().detach().add_(1);
     EXPECT_TRUE(at::equal(copy.tensors.front(), before));
-    reader_.fill(copy);
+    reader_.fill(copy, *copies_);
     const std::vector<at::Tensor>& shadow = reader_.shadows().at(part);
     for (std::size_t i = 0; i < shadow.size(); ++i) {
       EXPECT_TRUE(at::equal(shadow[i], copy.tensors[i]));
@@ -175,10 +176,10 @@ TEST_F(Shadows, ACopyOfAPartIsAsItWasAndFillsItsShadow) {
 
 TEST_F(Shadows, AForeignPartIsAContractError) {
   EXPECT_THROW(reader_.copy_part("module.3", 0), Error);
-  EXPECT_THROW(owner_.fill(owner_.copy_part("module.3", 0)), Error);
+  EXPECT_THROW(owner_.fill(owner_.copy_part("module.3", 0), *copies_), Error);
   Snapshot halved = owner_.copy_part("module.3", 0);
   halved.tensors.pop_back();
-  EXPECT_THROW(reader_.fill(halved), Error);
+  EXPECT_THROW(reader_.fill(halved, *copies_), Error);
 }
 
 TEST_F(Shadows, AStepOnShadowsThatNobodyFilledIsNotANumber) {

@@ -28,6 +28,8 @@ struct ExchangeOptions {
   /// what this host's name resolves to, or its first interface where that is only a loopback address.
   /// "127.0.0.1" where all workers share this host.
   std::string interface = "auto";
+  /// Snapshots that arrive lie in memory that a GPU copies from by itself; needs a GPU.
+  bool pinned = false;
 };
 
 /// A worker that snapshots are exchanged with.

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "lamina/comm/host_copies.hpp"
 #include "lamina/comm/snapshot.hpp"
 #include "lamina/comm/transport.hpp"
 #include "lamina/nn/module.hpp"
@@ -95,9 +96,9 @@ class Stage {
   /// True of the network's last stage.
   bool is_last() const { return spec_.modules.back().is_last; }
 
-  /// Fills the shadow of the snapshot's part. @throws Error{contract} for a part that is not shadowed here,
-  /// or another shape.
-  void fill(const Snapshot& snapshot);
+  /// Fills the shadow of the snapshot's part, ahead of what this thread computes next. @throws
+  /// Error{contract} for a part that is not shadowed here, or another shape.
+  void fill(const Snapshot& snapshot, HostCopies& copies);
 
   /// A copy on the CPU of a part that this stage owns, as it is now. @throws Error{contract} if it owns none
   /// of that name.
