@@ -46,6 +46,12 @@ void require_device(at::Device device, int num_workers) {
                     num_workers, found));
 }
 
+OwnStream::OwnStream(at::Device device) {
+  if (device.is_cpu()) return;
+  const c10::impl::VirtualGuardImpl backend(device.type());
+  in_stream_.emplace(backend.getStreamFromGlobalPool(device, /*isHighPriority=*/false));
+}
+
 double peak_device_mib(at::Device device) {
   if (device.is_cpu()) return 0;
   constexpr auto all = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);

@@ -12,6 +12,7 @@
 #include "comm/bell.hpp"
 #include "comm/gather_timeout.hpp"
 #include "comm/group_sum.hpp"
+#include "comm/handover.hpp"
 #include "comm/lane_book.hpp"
 #include "comm/ticket.hpp"
 #include "lamina/core/error.hpp"
@@ -23,12 +24,42 @@ namespace {
 struct Parcel {
   std::shared_ptr<Ticket> sender;
   Message message;
+  StreamEventPtr given;
+};
+
+// A receive, and what its message was handed over with.
+struct Arrival {
+  std::shared_ptr<Ticket> ticket;
+  StreamEventPtr given{};
+
+  void complete(const Bell::Lock& held, Parcel parcel) {
+    parcel.sender->complete(held);
+    given = std::move(parcel.given);
+    ticket->complete(held, std::move(parcel.message));
+  }
 };
 
 // A lane between two threads: messages wait for a receive, or a receive waits for a message, never both.
 struct Shelf {
   std::deque<Parcel> sent;
-  std::shared_ptr<Ticket> receiver;
+  std::shared_ptr<Arrival> receiver;
+};
+
+// The thread that waits is the one that takes over.
+class InprocessReceive final : public ReceiveHandle {
+ public:
+  InprocessReceive(std::shared_ptr<Arrival> arrival, std::shared_ptr<const Handover> handover)
+      : arrival_(std::move(arrival)), handover_(std::move(handover)) {}
+  bool done() const override { return arrival_->ticket->done(); }
+  Message wait(Seconds limit) override {
+    Message message = arrival_->ticket->wait(limit);
+    handover_->take(arrival_->given, message.tensors);
+    return message;
+  }
+
+ private:
+  const std::shared_ptr<Arrival> arrival_;
+  const std::shared_ptr<const Handover> handover_;
 };
 
 // One round of all_gather. Who was late still finds its round's texts after the next round has begun.
@@ -39,11 +70,34 @@ struct Round {
   std::size_t num_missing = texts.size();
 };
 
+// A member's sum, and what it was handed over with.
+struct Total {
+  std::shared_ptr<SumTicket> ticket;
+  StreamEventPtr given{};
+};
+
+class InprocessSum final : public SumHandle {
+ public:
+  InprocessSum(std::shared_ptr<Total> total, std::shared_ptr<const Handover> handover)
+      : total_(std::move(total)), handover_(std::move(handover)) {}
+  bool done() const override { return total_->ticket->done(); }
+  std::vector<at::Tensor> wait(Seconds limit) override {
+    std::vector<at::Tensor> sums = total_->ticket->wait(limit);
+    handover_->take(total_->given, sums);
+    return sums;
+  }
+
+ private:
+  const std::shared_ptr<Total> total_;
+  const std::shared_ptr<const Handover> handover_;
+};
+
 // One sum of a group: what its members brought, and who waits for it.
 struct Addition {
-  explicit Addition(std::size_t size) : values(size), tickets(size), num_missing(size) {}
+  explicit Addition(std::size_t size) : values(size), given(size), totals(size), num_missing(size) {}
   std::vector<std::vector<at::Tensor>> values;
-  std::vector<std::shared_ptr<SumTicket>> tickets;
+  std::vector<StreamEventPtr> given;
+  std::vector<std::shared_ptr<Total>> totals;
   std::size_t num_missing;
 };
 
@@ -59,9 +113,11 @@ std::vector<at::Tensor> add_in_order(const std::vector<std::vector<at::Tensor>>&
 
 // What the workers' transports share. All members are guarded by the bell, which does not change.
 struct Room {
-  explicit Room(int workers) : num_workers(workers), round(std::make_shared<Round>(workers)) {}
+  Room(int workers, std::shared_ptr<const Handover> over)
+      : num_workers(workers), handover(std::move(over)), round(std::make_shared<Round>(workers)) {}
 
   const int num_workers;
+  const std::shared_ptr<const Handover> handover;
   const std::shared_ptr<Bell> bell = std::make_shared<Bell>();
   std::optional<std::pair<int, std::string>> first_opened;  // by whom, and its lanes
   std::vector<Shelf> shelves;
@@ -90,29 +146,27 @@ class InprocessTransport final : public Transport {
 
   std::unique_ptr<SendHandle> send(int lane, Message message) override {
     std::shared_ptr<Ticket> ticket = book_.begin_send(lane, message);
+    Parcel parcel{ticket, std::move(message), room_->handover->give()};
     const Bell::Lock held = room_->bell->lock();
     Shelf& shelf = room_->shelves[static_cast<std::size_t>(lane)];
-    if (shelf.receiver) {
-      ticket->complete(held);
-      std::exchange(shelf.receiver, nullptr)->complete(held, std::move(message));
-    } else {
-      shelf.sent.push_back({ticket, std::move(message)});
-    }
+    if (shelf.receiver)
+      std::exchange(shelf.receiver, nullptr)->complete(held, std::move(parcel));
+    else
+      shelf.sent.push_back(std::move(parcel));
     return send_handle(std::move(ticket));
   }
 
   std::unique_ptr<ReceiveHandle> receive(int lane) override {
-    std::shared_ptr<Ticket> ticket = book_.begin_receive(lane);
+    const auto arrival = std::make_shared<Arrival>(Arrival{book_.begin_receive(lane)});
     const Bell::Lock held = room_->bell->lock();
     Shelf& shelf = room_->shelves[static_cast<std::size_t>(lane)];
     if (shelf.sent.empty()) {
-      shelf.receiver = ticket;
+      shelf.receiver = arrival;
     } else {
-      shelf.sent.front().sender->complete(held);
-      ticket->complete(held, std::move(shelf.sent.front().message));
+      arrival->complete(held, std::move(shelf.sent.front()));
       shelf.sent.pop_front();
     }
-    return receive_handle(std::move(ticket));
+    return std::make_unique<InprocessReceive>(arrival, room_->handover);
   }
 
   // Who comes last adds for all, so nobody waits.
@@ -120,22 +174,31 @@ class InprocessTransport final : public Transport {
                                  const std::vector<at::Tensor>& values) override {
     check_sum(worker_, room_->num_workers, group, values);
     const std::int64_t number = num_sums_[group]++;
-    auto ticket = std::make_shared<SumTicket>(room_->bell, worker_, group, number);
+    const auto total =
+        std::make_shared<Total>(Total{std::make_shared<SumTicket>(room_->bell, worker_, group, number)});
+    StreamEventPtr given = room_->handover->give();
     Bell::Lock held = room_->bell->lock();
     room_->bell->require_running(held);
     const auto entry = room_->additions.try_emplace({group, number}, group.size()).first;
     const auto own = std::find(group.begin(), group.end(), worker_) - group.begin();
     entry->second.values[own] = values;
-    entry->second.tickets[own] = ticket;
+    entry->second.given[own] = std::move(given);
+    entry->second.totals[own] = total;
     if (--entry->second.num_missing == 0) {
       const Addition addition = std::move(entry->second);
       room_->additions.erase(entry);
       held.unlock();
+      for (std::size_t member = 0; member < group.size(); ++member)
+        room_->handover->take(addition.given[member], addition.values[member]);
       const std::vector<at::Tensor> sums = add_in_order(addition.values);
+      const StreamEventPtr added = room_->handover->give();
       held.lock();
-      for (const auto& waiting : addition.tickets) waiting->complete(held, sums);
+      for (const auto& waiting : addition.totals) {
+        waiting->given = added;
+        waiting->ticket->complete(held, sums);
+      }
     }
-    return sum_handle(std::move(ticket));
+    return std::make_unique<InprocessSum>(total, room_->handover);
   }
 
   std::vector<std::string> all_gather(const std::string& text, Seconds limit) override {
@@ -169,13 +232,18 @@ class InprocessTransport final : public Transport {
 
 }  // namespace
 
-std::vector<std::unique_ptr<Transport>> make_inprocess_transports(int num_workers, at::DeviceType device) {
-  const auto room = std::make_shared<Room>(num_workers);
+std::vector<std::unique_ptr<Transport>> make_inprocess_transports(int num_workers, at::DeviceType device,
+                                                                  std::shared_ptr<const Handover> handover) {
+  const auto room = std::make_shared<Room>(num_workers, std::move(handover));
   std::vector<std::unique_ptr<Transport>> transports;
   for (int worker = 0; worker < num_workers; ++worker) {
     transports.push_back(std::make_unique<InprocessTransport>(room, worker, device));
   }
   return transports;
+}
+
+std::vector<std::unique_ptr<Transport>> make_inprocess_transports(int num_workers, at::DeviceType device) {
+  return make_inprocess_transports(num_workers, device, make_handover(device));
 }
 
 }  // namespace lamina

@@ -3,24 +3,18 @@
 #include "comm/side_stream.hpp"
 
 #include <ATen/ATen.h>
-#include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/format.h>
 
 #include <utility>
 
+#include "comm/device_event.hpp"
 #include "lamina/core/error.hpp"
 
 namespace lamina {
 
 namespace {
-
-struct DeviceEvent final : StreamEvent {
-  explicit DeviceEvent(const c10::Stream& stream) : event(stream.device_type()) { event.record(stream); }
-  bool done() const override { return event.query(); }
-  c10::Event event;
-};
 
 class DeviceStream final : public SideStream {
  public:
@@ -35,11 +29,9 @@ class DeviceStream final : public SideStream {
     return std::make_shared<DeviceEvent>(backend_.getStream(device_));
   }
   StreamEventPtr record() override { return std::make_shared<DeviceEvent>(stream_); }
-  void wait_for(const StreamEventPtr& event) override {
-    static_cast<const DeviceEvent&>(*event).event.block(stream_);
-  }
+  void wait_for(const StreamEventPtr& event) override { DeviceEvent::block(stream_, event); }
   void block_current(const StreamEventPtr& event) const override {
-    static_cast<const DeviceEvent&>(*event).event.block(backend_.getStream(device_));
+    DeviceEvent::block(backend_.getStream(device_), event);
   }
   void run(std::function<void()> work) override {
     const c10::StreamGuard in_this_stream(stream_);

@@ -1,7 +1,6 @@
 #include "worker_run.hpp"
 
 #include <ATen/Parallel.h>
-#include <c10/core/DeviceGuard.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -90,7 +89,7 @@ class WorkerRun {
 
 std::optional<RunSummary> WorkerRun::run() {
   at::set_num_threads(static_cast<int>(*plan_.config.pipeline.threads));
-  const c10::DeviceGuard on_device(plan_.device);
+  const OwnStream own_stream(plan_.device);
   if (plan_.over_mpi) require_agreement(plan_, transport_, limit_);
   places_ = take_places(plan_, transport_, limit_);
   transport_.open(plan_.lanes);

@@ -1,6 +1,9 @@
 #pragma once
 
 #include <c10/core/Device.h>
+#include <c10/core/StreamGuard.h>
+
+#include <optional>
 
 #include <string>
 
@@ -15,6 +18,17 @@ at::Device device_of_rank(at::DeviceType type, int local_rank);
 /// Whether a launcher has shown several ranks the same is not seen here; see require_own_devices().
 /// @throws Error{device}: this build has no such devices, or the host has no driver, or too few of them.
 void require_device(at::Device device, int num_workers);
+
+/// While it lives, the calling thread computes on this device, and on a GPU in a stream of its own, so that
+/// threads that share the GPU do not wait for one another. What another thread made has to be handed over: by
+/// the in-process transport, or by waiting for the device.
+class OwnStream {
+ public:
+  explicit OwnStream(at::Device device);
+
+ private:
+  std::optional<c10::StreamGuard> in_stream_;
+};
 
 /// The most that tensors of this process have taken of a device at once; 0 of the CPU.
 double peak_device_mib(at::Device device);
