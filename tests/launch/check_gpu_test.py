@@ -26,9 +26,11 @@ class Rehearsal(unittest.TestCase):
 
     def test_every_check_but_the_throughput_holds_on_the_cpu(self):
         self.assertIn("A rehearsal on the CPU", self.process.stdout)
-        for name in ("one step in double", "stages of one process", "2 stages, a rank each: losses",
-                     "2 stages, a rank each, again", "data parallel", "memory of stage 0", "memory of stage 1"):
+        for name in ("one step in double", "stages of one process", "the same in bf16", "2 stages, a rank each: losses",
+                     "2 stages, a rank each, again", "2 stages, a rank each, in bf16", "data parallel",
+                     "two workers on one device", "memory of stage 0", "memory of stage 1"):
             self.assertEqual(self.verdict(name), "ok")
+        self.assertEqual(self.verdict("the same in tf32"), "skipped")
         self.assertIn(self.verdict("throughput"), ("ok", "FAILED"))  # five steps on shared cores: only that it runs
 
 
