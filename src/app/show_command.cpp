@@ -54,8 +54,9 @@ void print_partition(const RunPlan& plan) {
 }
 
 void print_schedule(const RunPlan& plan) {
-  if (plan.is_end_to_end()) return;
-  fmt::print("\n# schedule: {}; s1:3 is stage 1 on packet 3, a stage a slot\n{}", plan.schedule.name,
+  fmt::print("\n# schedule: {}; {}, a stage a slot\n{}", plan.schedule.name,
+             plan.is_end_to_end() ? "f1:3.0 and b1:3.0 are stage 1 on micro-batch 0 of packet 3"
+                                  : "s1:3 is stage 1 on packet 3",
              text(play(plan.schedule, shown_packets, static_cast<int>(plan.config.pipeline.buffers))));
 }
 

@@ -7,6 +7,7 @@
 
 #include "lamina/core/clock.hpp"
 #include "lamina/core/error.hpp"
+#include "lamina/pipeline/jitter.hpp"
 #include "lamina/pipeline/stage.hpp"
 #include "pending_losses.hpp"
 
@@ -16,8 +17,12 @@ namespace {
 
 constexpr double forward_share = 1.0 / 3;  // of a step that sleeps; a backward takes twice as long
 
-void sleep_for(double seconds) {
-  std::this_thread::sleep_for(Seconds(seconds));
+// A micro-batch's part of a step that sleeps.
+void sleep_part(const StageOptions& options, double part, int stage, std::int64_t step) {
+  const JitterKey key{.stream = static_cast<std::uint64_t>(stage),
+                      .number = static_cast<std::uint64_t>(step)};
+  std::this_thread::sleep_for(
+      Seconds(options.sleep_s * jitter(options.sleep_deviation, key) * part / options.micro_batches));
 }
 
 }  // namespace
@@ -27,12 +32,13 @@ Packet Stage::forward(Packet packet, int micro) {
   const PrecisionScope scope(options_.precision, device().type());
   if (micro == 0) ++steps_begun_;
   if (micro == 0 && module_observer_) module_observer_(spec_.modules.front().index, /*shadow=*/false);
-  Open open{.micro = micro, .lr = packet.lr, .input_BCHW = arriving(std::move(packet.x_BCHW))};
+  Open open{
+      .micro = micro, .step = packet.step, .lr = packet.lr, .input_BCHW = arriving(std::move(packet.x_BCHW))};
   const at::Tensor no_features =
       at::empty({open.input_BCHW.size(0), 0, 1, 1}, open.input_BCHW.options().dtype(output_type()));
   packet.modules.resize(packet.modules.size() + parts_.size());
   if (options_.sleep_s > 0) {
-    sleep_for(options_.sleep_s * forward_share / options_.micro_batches);
+    sleep_part(options_, forward_share, index(), packet.step);
     packet.x_BCHW = is_last() ? no_features : output_of(open.input_BCHW).zero_();
     if (is_last()) packet.modules.back().losses.push_back({"classifier", 0, 0});
   } else {
@@ -97,7 +103,7 @@ at::Tensor Stage::backward(int micro, at::Tensor grad_BCHW) {
   step_lr_ = open.lr;
   const bool to_input = spec_.modules.front().index > 0;
   if (options_.sleep_s > 0) {
-    sleep_for(options_.sleep_s * (1 - forward_share) / options_.micro_batches);
+    sleep_part(options_, 1 - forward_share, index(), open.step);
     grad_BCHW = at::zeros_like(open.input_BCHW);
   } else {
     if (options_.recompute) run(open, Mode::replay);

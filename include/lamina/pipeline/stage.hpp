@@ -133,6 +133,7 @@ class Stage {
   /// A micro-batch between its forward and its backward.
   struct Open {
     int micro;
+    std::int64_t step;
     double lr;
     at::Tensor input_BCHW;
     std::vector<Pass> passes{};  ///< by module; none if they are to be computed again
