@@ -43,7 +43,8 @@ winsize size() {
 }  // namespace
 
 Terminal::Terminal() {
-  ended = resized = 0;
+  ended = 0;
+  resized = 0;
   for (const int sent : ending_signals) handle(sent, on_signal);
   handle(SIGWINCH, on_signal);
   handle(SIGTSTP, SIG_IGN);  // a stopped process would leave its frame to the shell

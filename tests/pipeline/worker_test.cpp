@@ -153,7 +153,9 @@ TEST(Worker, TellsWhatItWaitedAndHowLargeItIsWithItsStages) {
   for (const Packet& packet : outcome.left)
     for (const StageReport& stage : packet.stages) {
       told_s += stage.input_wait_s + stage.room_wait_s;
-      if (packet.kind == PacketKind::train) EXPECT_GT(stage.memory_mib, 1);
+      if (packet.kind == PacketKind::train) {
+        EXPECT_GT(stage.memory_mib, 1);
+      }
     }
   for (const Account& account : outcome.accounts)
     waited_s += account[Activity::wait_input] + account[Activity::wait_room];

@@ -59,7 +59,9 @@ TEST(ClockAlignment, WorkersOfOneProcessFindTheirCommonClock) {
   run_workers(make_inprocess_transports(3), [](Transport& transport) {
     const ClockOffset offset = align_clocks(transport, Seconds(60));
     EXPECT_LE(std::abs(offset.offset_s), offset.error_s);
-    if (transport.worker() == 0) EXPECT_EQ(offset.error_s, 0);
+    if (transport.worker() == 0) {
+      EXPECT_EQ(offset.error_s, 0);
+    }
   });
 }
 
