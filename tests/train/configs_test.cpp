@@ -183,8 +183,8 @@ TEST(Grid, QuartersOfOddFeaturesAreRefused) {
   EXPECT_GT(refused, 0);
 }
 
-TEST(Configs, FilesOfWholeRunsAndTheStudysCellsAreSound) {
-  for (const char* folder : {".", "study"})
+TEST(Configs, FilesOfWholeRunsAreSound) {
+  for (const char* folder : {"."})
     for (const std::string& name : names(folder)) {
       SCOPED_TRACE(name);
       EXPECT_NO_THROW(plan_of(Names{fs::path(folder) / name}));

@@ -71,8 +71,7 @@ struct Span {
 /// Memory   the newest `capacity` spans, set aside once; older ones are overwritten and counted.
 class Timeline {
  public:
-  static constexpr std::size_t default_capacity =
-      32'768;  // 2.5 MiB; hours of long steps, minutes of short ones
+  static constexpr std::size_t default_capacity = 8'192;  // 0.6 MiB: a thousand steps and more
 
   explicit Timeline(std::size_t capacity = default_capacity);
 
