@@ -21,11 +21,9 @@ void Timeline::add(const Span& span) {
 }
 
 std::vector<Span> Timeline::spans() const {
-  std::vector<Span> all(ring_.begin(), ring_.begin() + std::min<std::int64_t>(num_added_, std::ssize(ring_)));
-  std::rotate(all.begin(),
-              all.begin() +
-                  static_cast<std::int64_t>(num_added_ % std::ssize(ring_)) * (num_overwritten() > 0 ? 1 : 0),
-              all.end());
+  if (num_overwritten() == 0) return {ring_.begin(), ring_.begin() + num_added_};
+  std::vector<Span> all = ring_;
+  std::rotate(all.begin(), all.begin() + num_added_ % std::ssize(ring_), all.end());
   return all;
 }
 

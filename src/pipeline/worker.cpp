@@ -111,8 +111,12 @@ Span Worker::begin(const Action& action, Activity activity) const {
 }
 
 void Worker::note(Span& span) {
+  note(span, Clock::now());
+}
+
+void Worker::note(Span& span, Clock::time_point end) {
   Span done = span;
-  done.end = Clock::now();
+  done.end = end;
   done.step += step_;
   timeline_.add(done);
   span.start = done.end;
@@ -143,13 +147,17 @@ void Worker::join(const Action& action) {
   note(span);
 }
 
+Message Worker::arrived(Span& span) {
+  Message message = posted_[span.lane]->wait(limit_);
+  span.message = carried_[span.lane]++;
+  span.bytes = num_bytes(message);
+  return message;
+}
+
 Packet Worker::take(Span& span) {
   const int lane = span.lane;
   if (!posted_[lane]) posted_[lane] = transport_.receive(lane);
-  Message message = posted_[lane]->wait(limit_);
-  span.message = carried_[lane]++;
-  span.bytes = num_bytes(message);
-  Packet packet = to_packet(std::move(message));
+  Packet packet = to_packet(arrived(span));
   // One receive is always posted ahead, so that a message travels while this worker computes; behind the stop
   // mark nothing comes any more.
   posted_[lane] = packet.kind == PacketKind::stop ? nullptr : transport_.receive(lane);
@@ -201,12 +209,9 @@ void Worker::expect_gradient(int lane) {
 
 void Worker::receive_gradient(const Action& action) {
   Span span = begin(action, Activity::wait_input);
-  std::unique_ptr<ReceiveHandle>& posted = posted_[action.lane];
-  Message message = posted->wait(limit_);
-  span.message = carried_[action.lane]++;
-  span.bytes = num_bytes(message);
-  gradient_BCHW_ = to_gradient(std::move(message), action.micro);
-  posted = --expected_[action.lane] > 0 ? transport_.receive(action.lane) : nullptr;
+  const int lane = action.lane;
+  gradient_BCHW_ = to_gradient(arrived(span), action.micro);
+  posted_[lane] = --expected_[lane] > 0 ? transport_.receive(lane) : nullptr;
   note(span);
 }
 
@@ -251,12 +256,7 @@ void Worker::update(const Action& action) {
 // What was waited for in between is put at the end.
 void Worker::note_compute(Span& span, double replicas_s) {
   span.activity = Activity::compute;
-  Span done = span;
-  const auto waited = std::chrono::duration_cast<Clock::duration>(Seconds(replicas_s));
-  done.end = Clock::now() - waited;
-  done.step += step_;
-  timeline_.add(done);
-  span.start = done.end;
+  note(span, Clock::now() - std::chrono::duration_cast<Clock::duration>(Seconds(replicas_s)));
   if (replicas_s == 0) return;
   span.activity = Activity::replicas;
   note(span);

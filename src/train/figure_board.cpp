@@ -52,7 +52,11 @@ void FigureBoard::connect(const std::function<std::string(const std::string&)>& 
   if (is_end()) {
     // That the other end is lost is told by the lanes; nobody waits for figures.
     exchange_ = make_exchange(
-        {.worker = transport_.worker(), .token = token, .newest_wins = true, .timeout = limit_},
+        {.worker = transport_.worker(),
+         .token = token,
+         .newest_wins = true,
+         .timeout = limit_,
+         .interface = plan_.config.snapshots.interface},
         [this](std::shared_ptr<const Snapshot> snapshot) { board_->publish(std::move(snapshot)); },
         [](const Error&) {});
     own = exchange_->address();

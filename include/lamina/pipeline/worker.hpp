@@ -52,11 +52,14 @@ class Worker {
   Span begin(const Action& action, Activity activity) const;
   /// Ends it now, and begins the next at the same instant.
   void note(Span& span);
+  void note(Span& span, Clock::time_point end);
   /// The same for a span of computing, of which some went into waiting for replicas.
   void note_compute(Span& span, double replicas_s);
   void feed(const Action& action);
   void receive(const Action& action);
   void join(const Action& action);
+  /// The message that the lane's posted receive waits for.
+  Message arrived(Span& span);
   Packet take(Span& span);
   void receive_gradient(const Action& action);
   void expect_gradient(int lane);
