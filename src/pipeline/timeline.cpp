@@ -16,7 +16,7 @@ Timeline::Timeline(std::size_t capacity) : ring_(capacity) {
 }
 
 void Timeline::add(const Span& span) {
-  account_[span.activity] += Seconds(span.end - span.start).count();
+  if (!span.on_device) account_[span.activity] += Seconds(span.end - span.start).count();
   ring_[static_cast<std::size_t>(num_added_++) % ring_.size()] = span;
 }
 

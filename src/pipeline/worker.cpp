@@ -5,6 +5,7 @@
 
 #include "lamina/comm/device.hpp"
 #include "lamina/core/process.hpp"
+#include "pipeline/device_spans.hpp"
 
 namespace lamina {
 namespace {
@@ -29,6 +30,7 @@ Worker::Worker(const Schedule& schedule, std::vector<Stage> stages, Transport& t
       snapshots_(snapshots),
       hooks_(std::move(hooks)),
       limit_(limit),
+      device_spans_(std::make_unique<DeviceSpans>(stages_.front().device())),
       carried_(lanes_.size(), 0),
       expected_(lanes_.size(), 0),
       sent_(lanes_.size()),
@@ -46,6 +48,7 @@ void Worker::run() {
     if (kind == PacketKind::train || kind == PacketKind::flush)
       step_is_open_ = kind == PacketKind::train && rounds_.leaves_open();
     packet_ = {};  // its tensors make room before the next one comes
+    device_spans_->add_to(timeline_);
   } while (kind != PacketKind::stop);
   // The stop mark itself must have left before anybody says goodbye.
   Span leaving = begin({Op::send, stages_.back().index()}, Activity::wait_room);
@@ -81,18 +84,26 @@ void Worker::perform(const Action& action) {
     case Op::join:
       return join(action);
     case Op::compute:
-      return compute(action);
+      return give_device(action, &Worker::compute);
     case Op::forward:
-      return forward(action);
+      return give_device(action, &Worker::forward);
     case Op::backward:
-      return backward(action);
+      return give_device(action, &Worker::backward);
     case Op::update:
-      return update(action);
+      return give_device(action, &Worker::update);
     case Op::send:
       return send(action);
     case Op::finish:
       return finish(action);
   }
+}
+
+void Worker::give_device(const Action& action, void (Worker::*give)(const Action&)) {
+  device_spans_->begin();
+  (this->*give)(action);
+  Span given = begin(action, packet_.is_mark() ? Activity::checkpoint : Activity::compute);
+  given.step += step_;
+  device_spans_->end(given);
 }
 
 Stage& Worker::stage_at(int index) {
@@ -200,57 +211,6 @@ void Worker::tell_of_worker(StageReport& report, const Stage& stage) {
   report.input_wait_s = account()[Activity::wait_input] - told_[Activity::wait_input];
   report.room_wait_s = account()[Activity::wait_room] - told_[Activity::wait_room];
   told_ = account();
-}
-
-void Worker::expect_gradient(int lane) {
-  ++expected_[lane];
-  if (!posted_[lane]) posted_[lane] = transport_.receive(lane);
-}
-
-void Worker::receive_gradient(const Action& action) {
-  Span span = begin(action, Activity::wait_input);
-  const int lane = action.lane;
-  gradient_BCHW_ = to_gradient(arrived(span), action.micro);
-  posted_[lane] = --expected_[lane] > 0 ? transport_.receive(lane) : nullptr;
-  note(span);
-}
-
-void Worker::forward(const Action& action) {
-  Span span = begin(action, Activity::compute);
-  Stage& stage = stage_at(action.stage);
-  if (action.stage == 0) {
-    if (action.micro == 0) batch_ = std::move(packet_);
-    packet_ = micro_batch(batch_, action.micro, num_micro_batches_);
-    if (action.micro + 1 == num_micro_batches_) batch_ = {};
-  }
-  packet_ = stage.forward(std::move(packet_), action.micro);
-  tell_of_worker(packet_.stages.back(), stage);
-  if (stage.is_last()) {
-    if (action.micro == 0)
-      left_ = std::move(packet_);
-    else
-      join_micro_batch(left_, std::move(packet_));
-    packet_ = {};
-    if (action.micro + 1 == num_micro_batches_) packet_ = std::move(left_);
-  }
-  note(span);
-  // A receive is posted for it now, so that it travels while this worker computes.
-  for (std::size_t lane = 0; lane < routes_.size(); ++lane)
-    if (routes_[lane].gradient && routes_[lane].stage == action.stage &&
-        routes_[lane].to == transport_.worker())
-      expect_gradient(static_cast<int>(lane));
-}
-
-void Worker::backward(const Action& action) {
-  Span span = begin(action, Activity::compute);
-  gradient_BCHW_ = stage_at(action.stage).backward(action.micro, std::move(gradient_BCHW_));
-  note(span);
-}
-
-void Worker::update(const Action& action) {
-  Span span = begin(action, Activity::compute);
-  const double replicas_s = stage_at(action.stage).update();
-  note_compute(span, replicas_s);
 }
 
 // What was waited for in between is put at the end.

@@ -34,7 +34,8 @@ void to_json(Json& j, const Span& span) {
        span.lane,
        span.micro,
        static_cast<int>(span.op),
-       static_cast<int>(span.activity)};
+       static_cast<int>(span.activity),
+       span.on_device};
 }
 
 void from_json(const Json& j, Span& span) {
@@ -48,7 +49,8 @@ void from_json(const Json& j, Span& span) {
           .lane = j.at(7),
           .micro = j.at(8),
           .op = static_cast<Op>(j.at(9).get<int>()),
-          .activity = static_cast<Activity>(j.at(10).get<int>())};
+          .activity = static_cast<Activity>(j.at(10).get<int>()),
+          .on_device = j.at(11)};
 }
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerTrace, worker, host, pid, clock_offset_s, clock_error_s,
@@ -132,6 +134,14 @@ class ChromeTrace {
                        {"name", "process_sort_index"},
                        {"pid", trace.worker},
                        {"args", {{"sort_index", trace.worker}}}});
+    if (std::none_of(trace.spans.begin(), trace.spans.end(), [](const Span& span) { return span.on_device; }))
+      return;
+    for (const auto& [thread, of] : {std::pair(0, "host"), std::pair(1, "device")})
+      events_.push_back({{"ph", "M"},
+                         {"name", "thread_name"},
+                         {"pid", trace.worker},
+                         {"tid", thread},
+                         {"args", {{"name", fmt::format("worker {} {}", trace.worker, of)}}}});
   }
 
   std::string title(const Span& span) const {
@@ -155,7 +165,7 @@ class ChromeTrace {
                        {"name", title(span)},
                        {"cat", activity_names[static_cast<std::size_t>(span.activity)].key},
                        {"pid", trace.worker},
-                       {"tid", 0},
+                       {"tid", span.on_device ? 1 : 0},
                        {"ts", at(trace, span.start)},
                        {"dur", at(trace, span.end) - at(trace, span.start)},
                        {"args", std::move(args)}});

@@ -28,6 +28,7 @@ std::vector<LaneSpec> lanes_between(int from, int to) {
        .buffers = 4},
       {.from = from, .to = to, .tensors = {}, .header_capacity = 16, .buffers = 3},
       {.from = from, .to = to, .tensors = {{at::kFloat, {6, 32, 1, 1}, nhwc}}},
+      {.from = from, .to = to, .tensors = {{at::kFloat, {8, 3, 33, 5}, nhwc}}},
   };
 }
 

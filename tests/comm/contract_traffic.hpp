@@ -10,8 +10,9 @@ namespace lamina::contract {
 constexpr Seconds patience(60);
 constexpr auto nhwc = at::MemoryFormat::ChannelsLast;
 
-/// The lanes from a worker to the next one, by their place among those of the pair.
-enum Kind { activations, doubles, marks, vectors, num_kinds };
+/// The lanes from a worker to the next one, by their place among those of the pair. On `unwatched` go
+/// messages whose sender keeps no handle, and so never learns when there is room again.
+enum Kind { activations, doubles, marks, vectors, unwatched, num_kinds };
 
 bool has_next(const Transport& t);
 bool has_previous(const Transport& t);

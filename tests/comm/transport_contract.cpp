@@ -35,13 +35,15 @@ void tensors_keep_sizes_strides_and_alignment(Transport& t) {
 // Operators read a memory format from strides even of dimensions of one element, and so differ by them.
 void strides_without_meaning_become_the_lanes(Transport& t) {
   const Message expected = numbered_message(vectors, 6, 0);
+  std::unique_ptr<SendHandle> sent;
   if (has_next(t)) {
     Message message = expected;
     message.tensors[0] = message.tensors[0].as_strided({6, 32, 1, 1}, {32, 1, 1, 1});
     ASSERT_NE(message.tensors[0].strides(), expected.tensors[0].strides());
-    t.send(to_next(t, vectors), message);
+    sent = t.send(to_next(t, vectors), message);
   }
   if (has_previous(t)) expect_same(t.receive(from_previous(t, vectors))->wait(patience), expected);
+  if (sent) sent->wait(patience);
 }
 
 void header_bytes_survive(Transport& t) {
@@ -128,21 +130,22 @@ void lanes_do_not_hold_each_other_up(Transport& t) {
   barrier(t);
   pass_all(t, activations, 5, [](int n) { return numbered_message(activations, 8, n); });
   pass_all(t, marks, 5, [](int n) { return numbered_message(marks, 0, n); });
-  if (has_next(t)) t.send(to_next(t, vectors), numbered_message(vectors, 3, 0));
+  std::unique_ptr<SendHandle> awaited;
+  if (has_next(t)) awaited = t.send(to_next(t, vectors), numbered_message(vectors, 3, 0));
   if (has_previous(t)) {
     expect_same(late->wait(patience), numbered_message(vectors, 3, 0));
     expect_same(t.receive(from_previous(t, doubles))->wait(patience), numbered_message(doubles, 4, 0));
   }
-  if (has_next(t)) unread->wait(patience);
+  if (awaited) awaited->wait(patience);
+  if (unread) unread->wait(patience);
 }
 
 void a_message_outlives_its_handle_and_its_senders_tensors(Transport& t) {
-  if (has_next(t)) t.send(to_next(t, activations), numbered_message(activations, 8, 3));
+  if (has_next(t)) t.send(to_next(t, unwatched), numbered_message(unwatched, 8, 3));
   barrier(t);
-  const at::Tensor reuses_freed_memory = numbered(spec_of(activations).tensors[0], 8, 4);
+  const at::Tensor reuses_freed_memory = numbered(spec_of(unwatched).tensors[0], 8, 4);
   if (has_previous(t)) {
-    expect_same(t.receive(from_previous(t, activations))->wait(patience),
-                numbered_message(activations, 8, 3));
+    expect_same(t.receive(from_previous(t, unwatched))->wait(patience), numbered_message(unwatched, 8, 3));
   }
   barrier(t);
 }

@@ -8,6 +8,7 @@
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/library.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -24,6 +25,20 @@ namespace fake_device {
 namespace {
 
 using EventPtr = std::shared_ptr<const nccl_standin::Event>;
+using Clock = std::chrono::steady_clock;
+
+// A point in a stream, and when the stream passed it.
+struct Point {
+  explicit Point(cudaStream_t stream) {
+    nccl_standin::enqueue(stream, [time = time] { *time = Clock::now(); });
+    event = nccl_standin::record(stream);
+  }
+  std::shared_ptr<Clock::time_point> time = std::make_shared<Clock::time_point>();
+  EventPtr event;
+};
+Point& point(void* event) {
+  return *static_cast<Point*>(event);
+}
 
 // Streams by their number; 0 is the default one. They live as long as the process.
 class Streams {
@@ -82,16 +97,19 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
   }
 
   void record(void** event, const c10::Stream& of, c10::DeviceIndex, c10::EventFlag) const override {
-    if (*event == nullptr) *event = new EventPtr;
-    *static_cast<EventPtr*>(*event) = nccl_standin::record(thread_of(of));
+    delete static_cast<Point*>(*event);
+    *event = new Point(thread_of(of));
   }
   void block(void* event, const c10::Stream& of) const override {
-    nccl_standin::enqueue(thread_of(of), [point = *static_cast<EventPtr*>(event)] { point->wait(); });
+    nccl_standin::enqueue(thread_of(of), [awaited = point(event).event] { awaited->wait(); });
   }
-  bool queryEvent(void* event) const override { return (*static_cast<EventPtr*>(event))->done(); }
-  void synchronizeEvent(void* event) const override { (*static_cast<EventPtr*>(event))->wait(); }
+  bool queryEvent(void* event) const override { return point(event).event->done(); }
+  void synchronizeEvent(void* event) const override { point(event).event->wait(); }
   void destroyEvent(void* event, c10::DeviceIndex) const noexcept override {
-    delete static_cast<EventPtr*>(event);
+    delete static_cast<Point*>(event);
+  }
+  double elapsedTime(void* first, void* second, c10::DeviceIndex) const override {
+    return std::chrono::duration<double, std::milli>(*point(second).time - *point(first).time).count();
   }
 };
 C10_REGISTER_GUARD_IMPL(PrivateUse1, Guard);

@@ -27,6 +27,16 @@ TEST(Timeline, KeepsWhatWasAddedInItsOrder) {
   EXPECT_EQ(timeline.num_overwritten(), 0);
 }
 
+TEST(Timeline, WhatTheDeviceDidMeanwhileIsNoTimeOfTheWorkers) {
+  Timeline timeline(4);
+  timeline.add(span(0));
+  Span meanwhile = span(0);
+  meanwhile.on_device = true;
+  timeline.add(meanwhile);
+  EXPECT_DOUBLE_EQ(timeline.account().accounted_s(), 1e-3);
+  EXPECT_EQ(steps(timeline), (std::vector<std::int64_t>{0, 0}));
+}
+
 TEST(Timeline, FullItKeepsTheNewestAndCountsTheRest) {
   Timeline timeline(4);
   for (int n = 0; n < 4; ++n) timeline.add(span(n));

@@ -68,6 +68,23 @@ TEST(ChromeTrace, HasASpanForEverySpanByTheFirstWorkersClockFromTheEarliestOn) {
   }
 }
 
+TEST(ChromeTrace, HasATrackOfItsOwnForWhatADeviceDid) {
+  std::vector<WorkerTrace> traces = two_traces();
+  EXPECT_EQ(events_of(Json::parse(chrome_trace(two_workers(), traces)), "M").size(), 4u);
+  traces[1].spans.push_back(compute(0, hour_ms + 3, hour_ms + 9, 1));
+  traces[1].spans.back().on_device = true;
+  traces[1] = worker_trace(to_text(traces[1]));
+  const Json trace = Json::parse(chrome_trace(two_workers(), traces));
+  for (const Json& span : events_of(trace, "X")) {
+    const bool on_device = span.at("name") == "compute s1";
+    EXPECT_EQ(span.at("tid"), on_device ? 1 : 0);
+  }
+  std::vector<std::string> tracks;
+  for (const Json& name : events_of(trace, "M"))
+    if (name.at("name") == "thread_name") tracks.push_back(name.at("args").at("name"));
+  EXPECT_EQ(tracks, (std::vector<std::string>{"worker 1 host", "worker 1 device"}));
+}
+
 TEST(ChromeTrace, JoinsEverySendAndReceiveByAFlowThatLiesInTheirSpans) {
   const Json trace = Json::parse(chrome_trace(two_workers(), two_traces()));
   const Json begins = events_of(trace, "s"), ends = events_of(trace, "f");

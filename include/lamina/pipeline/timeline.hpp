@@ -63,6 +63,8 @@ struct Span {
   int micro = 0;
   Op op = Op::compute;
   Activity activity = Activity::compute;
+  bool on_device =
+      false;  ///< when the worker's device did it; else when its host did, or gave it to the device
 };
 
 /// What a worker did, and what its seconds add up to.
@@ -75,7 +77,7 @@ class Timeline {
 
   explicit Timeline(std::size_t capacity = default_capacity);
 
-  /// Counts the span's time to its activity, and keeps the span.
+  /// Counts the span's time to its activity if it is the host's, and keeps the span.
   void add(const Span& span);
 
   Account& account() { return account_; }

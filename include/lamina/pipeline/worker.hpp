@@ -16,6 +16,8 @@
 
 namespace lamina {
 
+class DeviceSpans;
+
 /// What a run does at its ends and at marks. Unset where the worker has no such end.
 struct WorkerHooks {
   std::function<Packet()> source;  ///< the first stage's: the next packet, or its replica's share of it
@@ -55,6 +57,8 @@ class Worker {
   void note(Span& span, Clock::time_point end);
   /// The same for a span of computing, of which some went into waiting for replicas.
   void note_compute(Span& span, double replicas_s);
+  /// Performs an action that computes; when the device does so is noted beside.
+  void give_device(const Action& action, void (Worker::*give)(const Action&));
   void feed(const Action& action);
   void receive(const Action& action);
   void join(const Action& action);
@@ -84,6 +88,7 @@ class Worker {
   WorkerHooks hooks_;
   Seconds limit_;
   Timeline timeline_;
+  std::unique_ptr<DeviceSpans> device_spans_;
   Account told_;                     // as of the last report
   std::int64_t step_ = 0;            // of the packet of this round
   Packet packet_;                    // the one in hand, or a micro-batch of it

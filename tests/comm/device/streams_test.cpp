@@ -11,6 +11,7 @@
 #include "comm/side_stream.hpp"
 #include "fake_device.hpp"
 #include "lamina/comm/device.hpp"
+#include "lamina/comm/device_clock.hpp"
 #include "lamina/comm/host_copies.hpp"
 #include "lamina/comm/inprocess.hpp"
 
@@ -188,6 +189,44 @@ TEST(InprocessTransport, SumsOverStreams) {
       EXPECT_TRUE(is_full_of(total, 3 + 3 * round));
     }
   });
+}
+
+// What the stream has passed, once it has done all that it was given.
+std::vector<Clock::time_point> all_passed(DeviceClock& clock) {
+  fake_device::synchronize();
+  return clock.passed();
+}
+
+TEST(DeviceClock, TellsWhenTheStreamPassesAMarkAndNotWhenItWasGiven) {
+  const OwnStream own(device);
+  DeviceClock clock(device);
+  clock.mark();
+  ASSERT_EQ(all_passed(clock).size(), 1U);
+  Gate gate;
+  clock.mark();
+  const Clock::time_point given = Clock::now();
+  std::this_thread::sleep_for(chance);
+  gate.open();
+  const std::vector<Clock::time_point> passed = all_passed(clock);
+  ASSERT_EQ(passed.size(), 1U);
+  EXPECT_GE(passed.front(), given + chance);
+  EXPECT_LE(passed.front(), Clock::now());
+  EXPECT_TRUE(clock.passed().empty());
+}
+
+TEST(DeviceClock, KeepsTheMarksOrder) {
+  const OwnStream own(device);
+  DeviceClock clock(device);
+  const Clock::time_point before = Clock::now();
+  for (int mark = 0; mark < 100; ++mark) {
+    clock.mark();
+    fake_device::enqueue([] { std::this_thread::sleep_for(std::chrono::microseconds(100)); });
+  }
+  const std::vector<Clock::time_point> passed = all_passed(clock);
+  ASSERT_EQ(passed.size(), 100U);
+  EXPECT_GE(passed.front(), before);
+  for (std::size_t mark = 1; mark < passed.size(); ++mark)
+    EXPECT_GE(passed[mark] - passed[mark - 1], std::chrono::microseconds(99)) << mark;
 }
 
 }  // namespace
