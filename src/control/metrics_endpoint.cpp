@@ -10,6 +10,8 @@
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 #include <cmath>
+#include <list>
+#include <memory>
 #include <optional>
 #include <thread>
 
@@ -17,6 +19,7 @@
 #include "control/figure_fields.hpp"
 #include "lamina/control/host_port.hpp"
 #include "lamina/core/error.hpp"
+#include "lamina/core/refusals.hpp"
 
 namespace lamina {
 namespace {
@@ -28,6 +31,10 @@ using prometheus::MetricFamily;
 using Response = http::response<http::string_body>;
 
 constexpr std::chrono::seconds client_limit{30};
+constexpr std::size_t most_clients = 64;
+constexpr std::chrono::milliseconds between_clients{1};
+constexpr std::chrono::milliseconds between_requests{50};  // of one client
+constexpr std::size_t longest_request = 8 * 1024;
 
 [[noreturn]] void refuse(const std::string& listen, const std::string& reason) {
   throw Error(
@@ -103,43 +110,93 @@ Response answer(const http::request<http::empty_body>& request, const Newest& ne
   return response;
 }
 
-// One client, for as long as it asks in time. Its faults and its leaving end this alone.
-asio::awaitable<void> serve(tcp::socket socket, const Newest& newest) {
-  try {
-    beast::tcp_stream stream(std::move(socket));
-    beast::flat_buffer buffer;
-    for (bool stays = true; stays;) {
-      stream.expires_after(client_limit);
-      http::request<http::empty_body> request;
-      co_await http::async_read(stream, buffer, request, asio::use_awaitable);
-      const Response response = answer(request, newest);
-      co_await http::async_write(stream, response, asio::use_awaitable);
-      stays = response.keep_alive();
-    }
-  } catch (const boost::system::system_error&) {
-  }
+asio::awaitable<void> pause(std::chrono::milliseconds how_long) {
+  asio::steady_timer timer(co_await asio::this_coro::executor, how_long);
+  co_await timer.async_wait(asio::use_awaitable);
 }
 
-asio::awaitable<void> accept_clients(tcp::acceptor& acceptor, const Newest& newest) {
-  for (;;) {
-    boost::system::error_code error;
-    tcp::socket socket = co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
-    if (!error) {
-      asio::co_spawn(acceptor.get_executor(), serve(std::move(socket), newest), asio::detached);
-      continue;
+// Whoever has connected, on the io thread. A crowd costs a bounded number of descriptors and requests a
+// second: a run may not become slower for being watched.
+class Clients {
+ public:
+  Clients(tcp::acceptor& acceptor, const Newest& newest) : acceptor_(acceptor), newest_(newest) {}
+  ~Clients() { refusals_.sum_up(); }
+
+  asio::awaitable<void> accept_all() {
+    for (;;) {
+      boost::system::error_code error;
+      tcp::socket socket = co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
+      if (!error) {
+        make_room(most_clients - 1);
+        streams_.push_back(std::make_shared<beast::tcp_stream>(std::move(socket)));
+        asio::co_spawn(acceptor_.get_executor(), serve(streams_.back()), asio::detached);
+        co_await pause(between_clients);
+        continue;
+      }
+      // Out of descriptors, or the client left: there is time until the next one.
+      make_room(streams_.size() / 2);
+      co_await pause(std::chrono::milliseconds(100));
     }
-    // Out of descriptors, or the client left: there is time until the next one.
-    asio::steady_timer pause(acceptor.get_executor(), std::chrono::milliseconds(100));
-    co_await pause.async_wait(asio::use_awaitable);
   }
-}
+
+ private:
+  using Stream = std::shared_ptr<beast::tcp_stream>;
+
+  void make_room(std::size_t most) {
+    for (; streams_.size() > most; streams_.pop_front()) {
+      refusals_.note("crowded out", address_of(*streams_.front()),
+                     fmt::format("{} others have asked or come after it", streams_.size() - 1));
+      streams_.front()->close();
+    }
+  }
+
+  // One client, for as long as it asks in time. Its faults and its leaving end this alone.
+  asio::awaitable<void> serve(Stream stream) {
+    const std::string from = address_of(*stream);
+    try {
+      beast::flat_buffer buffer(longest_request);
+      for (bool stays = true; stays;) {
+        stream->expires_after(client_limit);
+        http::request<http::empty_body> request;
+        co_await http::async_read(*stream, buffer, request, asio::use_awaitable);
+        // Of a crowd those stay who have asked last.
+        if (const auto place = std::find(streams_.begin(), streams_.end(), stream); place != streams_.end())
+          streams_.splice(streams_.end(), streams_, place);
+        const Response response = answer(request, newest_);
+        co_await http::async_write(*stream, response, asio::use_awaitable);
+        stays = response.keep_alive();
+        if (stays) co_await pause(between_requests);
+      }
+    } catch (const boost::system::system_error& e) {
+      if (is_no_request(e.code())) refusals_.note("without a request", from, e.code().message());
+    }
+    streams_.remove(stream);
+  }
+
+  static std::string address_of(const beast::tcp_stream& stream) {
+    boost::system::error_code gone;
+    const tcp::endpoint endpoint = stream.socket().remote_endpoint(gone);
+    return gone ? "an address that is gone" : fmt::format("{}", fmt::streamed(endpoint));
+  }
+
+  // What was sent is at fault, not the connection.
+  static bool is_no_request(const boost::system::error_code& code) {
+    return code.category() == http::make_error_code(http::error::bad_method).category() &&
+           code != http::error::end_of_stream && code != http::error::partial_message;
+  }
+
+  tcp::acceptor& acceptor_;
+  const Newest& newest_;
+  Refusals refusals_{"metrics.listen"};
+  std::list<Stream> streams_;  // who has asked or come last is at the end
+};
 
 }  // namespace
 
 struct MetricsEndpoint::Parts {
   Parts(const std::string& listen, Newest source)
       : newest(std::move(source)), acceptor(listen_on(io, listen)), thread([this] {
-          asio::co_spawn(io, accept_clients(acceptor, newest), asio::detached);
+          asio::co_spawn(io, clients.accept_all(), asio::detached);
           io.run();
         }) {}
   ~Parts() { io.stop(); }  // the thread is joined by its own destructor, first of all
@@ -147,6 +204,7 @@ struct MetricsEndpoint::Parts {
   Newest newest;
   asio::io_context io;
   tcp::acceptor acceptor;
+  Clients clients{acceptor, newest};
   std::string address = fmt::format("{}", fmt::streamed(acceptor.local_endpoint()));
   std::jthread thread;
 };

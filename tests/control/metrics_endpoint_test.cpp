@@ -2,8 +2,11 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
 
 #include "control/some_figures.hpp"
 #include "lamina/control/metrics_client.hpp"
@@ -77,6 +80,51 @@ TEST(MetricsEndpoint, AnAddressThatCannotBeListenedOnIsNamedWithTheReason) {
   // Of the block for documentation: no host has it.
   expect_error([&] { listen("192.0.2.1:0"); }, ErrorKind::device, HasSubstr("192.0.2.1:0"));
   expect_error([&] { listen("somewhere"); }, ErrorKind::config, HasSubstr("somewhere"));
+}
+
+TEST(MetricsEndpoint, AnIdleCrowdHoldsABoundedNumberOfConnectionsAndKeepsNobodyOut) {
+  constexpr std::size_t crowd_size = 200;
+  constexpr std::size_t kept = 64;
+  boost::asio::io_context io;
+  std::vector<tcp::socket> crowd;
+  testing::internal::CaptureStderr();
+  {
+    const RunFigures figures = some_figures();
+    const MetricsEndpoint endpoint("0", [&] { return figures; });
+    const tcp::endpoint there(boost::asio::ip::address_v4::loopback(), reached_at(endpoint).port);
+    for (std::size_t i = 0; i < crowd_size; ++i) crowd.emplace_back(io).connect(there);
+    for (std::size_t i = 0; i < crowd_size - kept; ++i) {
+      char heard = 0;
+      boost::system::error_code hung_up;
+      EXPECT_EQ(boost::asio::read(crowd[i], boost::asio::buffer(&heard, 1), hung_up), 0u);
+    }
+    EXPECT_EQ(to_numbers(fetch_figures(reached_at(endpoint), limit)), to_numbers(figures));
+  }
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(log, AllOf(HasSubstr("metrics.listen turned away 127.0.0.1:"), HasSubstr("crowded out")));
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 2) << log;
+}
+
+TEST(MetricsEndpoint, WhatIsNoRequestIsToldOnceAndCounted) {
+  testing::internal::CaptureStderr();
+  {
+    const MetricsEndpoint endpoint("0", [] { return some_figures(); });
+    const tcp::endpoint there(boost::asio::ip::address_v4::loopback(), reached_at(endpoint).port);
+    boost::asio::io_context io;
+    const std::string endless = "GET /metrics HTTP/1.1\r\nX: " + std::string(20000, 'x');
+    for (const std::string& said : {std::string(4096, '\xa5'), std::string("lamina\r\n\r\n"), endless}) {
+      tcp::socket stranger(io);
+      stranger.connect(there);
+      boost::system::error_code hung_up;
+      boost::asio::write(stranger, boost::asio::buffer(said), hung_up);
+      char heard = 0;
+      EXPECT_EQ(boost::asio::read(stranger, boost::asio::buffer(&heard, 1), hung_up), 0u);
+    }
+    fetch_figures(reached_at(endpoint), limit);
+  }
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(log, HasSubstr("metrics.listen turned away 3 strangers in all: 3 without a request"));
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 2) << log;
 }
 
 TEST(MetricsClient, NobodyThereIsOneLine) {

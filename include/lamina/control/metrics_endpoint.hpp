@@ -12,7 +12,10 @@ namespace lamina {
 /// out.
 ///
 /// Threads   `newest` is called on the endpoint's own thread, once for every request.
-/// Security  whoever reaches the address may read; nothing can be changed.
+/// Security  whoever reaches the address may read; nothing can be changed. Of 64 clients at once, the one
+/// that has
+///           asked for nothing longest gives way to a newcomer; who speaks no HTTP is turned away, of each
+///           kind the first with a line in the log and the others counted.
 class MetricsEndpoint {
  public:
   /// Listens on "PORT" of this host's loopback or on "HOST:PORT"; port 0 is any free one.
