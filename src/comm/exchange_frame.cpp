@@ -3,23 +3,20 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <openssl/crypto.h>
 
 #include <algorithm>
 #include <string_view>
 #include <utility>
 
 #include "comm/lane_check.hpp"
-#include "lamina/core/digest.hpp"
 
 namespace lamina {
 
 namespace {
 
-constexpr std::array<char, 8> hello_magic = {'l', 'a', 'm', 'i', 'n', 'a', '\r', '\n'};
-constexpr std::uint32_t protocol_number = 1;
 constexpr std::uint32_t frame_magic = 0x534d414c;
 constexpr std::uint64_t text_limit_bytes = 64 * 1024;
+constexpr std::uint64_t text_beyond_bytes = 4 * 1024;  // for a wrong text, that it may be named
 
 bool is_printable(char c) {
   return c >= ' ' && c <= '~';
@@ -76,27 +73,6 @@ void check_tensor(const Snapshot& snapshot, std::size_t index) {
 
 }  // namespace
 
-Hello make_hello(int from, int to, const std::string& token) {
-  Hello hello{.magic = hello_magic, .protocol = protocol_number, .from = from, .to = to, .token_sha256 = {}};
-  const std::string digest = sha256_hex(token);
-  std::copy_n(digest.begin(), hello.token_sha256.size(), hello.token_sha256.begin());
-  return hello;
-}
-
-std::optional<std::string> objection_to(const Hello& hello, int to, const std::string& token) {
-  const Hello expected = make_hello(hello.from, to, token);
-  if (hello.magic != expected.magic) return "it does not speak Lamina's language";
-  if (hello.protocol != expected.protocol) {
-    return fmt::format("expected protocol {}, found {}", expected.protocol, hello.protocol);
-  }
-  if (CRYPTO_memcmp(hello.token_sha256.data(), expected.token_sha256.data(), expected.token_sha256.size()) !=
-      0) {
-    return "its token is of another run";
-  }
-  if (hello.to != to) return fmt::format("worker {} looks for worker {} here", hello.from, hello.to);
-  return std::nullopt;
-}
-
 Frame snapshot_frame(std::shared_ptr<const Snapshot> snapshot) {
   const std::string& part = snapshot->part;
   if (part.empty() || !std::all_of(part.begin(), part.end(), is_printable) || snapshot->version < 0) {
@@ -131,13 +107,15 @@ ExpectedSnapshots::ExpectedSnapshots(std::string whose, const std::vector<Snapsh
     if (!parts_.emplace(shape.part, expected).second) {
       refuse(fmt::format("{}: part {} is expected twice", whose_, shape.part));
     }
+    longest_text_ =
+        std::min(std::max(longest_text_, expected.text.size() + text_beyond_bytes), text_limit_bytes);
   }
 }
 
 void ExpectedSnapshots::check_head(const FrameHead& head) const {
   const bool is_goodbye = head.kind == FrameKind::goodbye && head.text_bytes == 0 && head.payload_bytes == 0;
   const bool is_snapshot = head.kind == FrameKind::snapshot && head.version >= 0 && head.text_bytes > 0 &&
-                           head.text_bytes <= text_limit_bytes;
+                           head.text_bytes <= longest_text_;
   if (head.magic != frame_magic || !(is_goodbye || is_snapshot)) {
     refuse(fmt::format(
         "{}: expected the head of a snapshot, found magic {:#x}, kind {}, version {}, a text of {} "

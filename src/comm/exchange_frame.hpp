@@ -1,10 +1,8 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -13,30 +11,15 @@
 
 namespace lamina {
 
-// What two exchanges say to each other. Numbers are in the host's byte order: a host of the other order reads
-// another protocol number, and both turn each other away.
+// What two exchanges say to each other once they know each other (exchange_handshake.hpp). Numbers are in the
+// host's byte order.
 //
-//   connection   Hello of who calls, Hello in answer; then frames in both directions
 //   frame        FrameHead, `text_bytes` of text, `payload_bytes` of payload
 //   text         the part's name and a newline, then a line for each tensor: type, sizes, strides
 //   payload      the tensors' memory, one after the other
 //
 // The text says everything about a snapshot's form, so it is not parsed: the receiver compares it with the
 // one text that it expects.
-
-struct Hello {
-  std::array<char, 8> magic;
-  std::uint32_t protocol;
-  std::int32_t from;
-  std::int32_t to;
-  std::array<char, 64> token_sha256;
-};
-static_assert(sizeof(Hello) == 84 && std::is_trivially_copyable_v<Hello>);
-
-Hello make_hello(int from, int to, const std::string& token);
-
-/// What is wrong with a hello to worker `to`, or nothing. The token is compared in constant time.
-std::optional<std::string> objection_to(const Hello& hello, int to, const std::string& token);
 
 enum class FrameKind : std::uint32_t { snapshot = 1, goodbye = 2 };
 
@@ -67,7 +50,8 @@ class ExpectedSnapshots {
   /// `whose` begins every message: who receives what from whom. `pinned`: ExchangeOptions::pinned.
   ExpectedSnapshots(std::string whose, const std::vector<SnapshotShape>& shapes, bool pinned = false);
 
-  /// @throws Error{contract} for anything but a head of a snapshot or goodbye with a text of bearable length.
+  /// @throws Error{contract} for anything but a head of a snapshot or goodbye, or if its text is longer than
+  /// any that is expected, with some room to say in an error what has come instead.
   void check_head(const FrameHead& head) const;
 
   /// The snapshot that a frame announces, its tensors new and to be filled.
@@ -87,6 +71,7 @@ class ExpectedSnapshots {
 
   std::string whose_;
   bool pinned_;
+  std::uint64_t longest_text_ = 0;  // 0: no snapshot may come
   std::map<std::string, Expected> parts_;
 };
 

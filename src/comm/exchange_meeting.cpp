@@ -11,17 +11,34 @@
 
 #include "comm/host_address.hpp"
 #include "lamina/core/error.hpp"
-#include "lamina/core/log.hpp"
 
 namespace lamina {
 
 namespace {
 
-constexpr std::size_t most_strangers = 64;
+constexpr std::size_t most_strangers = 128;
+constexpr Seconds longest_handshake{10};
 constexpr const char* remedy = "; snapshots.interface chooses the network";
 
-std::string hello_bytes(const Hello& hello) {
-  return {reinterpret_cast<const char*>(&hello), sizeof(hello)};
+template <class Message>
+std::string bytes_of(const Message& message) {
+  return {reinterpret_cast<const char*>(&message), sizeof(message)};
+}
+
+template <class Message>
+asio::awaitable<void> read(tcp::socket& socket, Message& message) {
+  co_await asio::async_read(socket, asio::buffer(&message, sizeof(message)), asio::use_awaitable);
+}
+
+// The message is a copy, as it may be a temporary of a caller that waits.
+template <class Message>
+asio::awaitable<void> write(tcp::socket& socket, Message message) {
+  co_await asio::async_write(socket, asio::buffer(&message, sizeof(message)), asio::use_awaitable);
+}
+
+bool is_hanging_up(const boost::system::error_code& error) {
+  return error == asio::error::eof || error == asio::error::connection_reset ||
+         error == asio::error::broken_pipe;
 }
 
 // A day is endless here, and does not overflow the clock as an infinite limit would.
@@ -49,6 +66,7 @@ ExchangeMeeting::ExchangeMeeting(asio::io_context& io, const ExchangeOptions& op
       token_(options.token),
       timeout_(options.timeout),
       acceptor_(io),
+      refusals_(fmt::format("worker {}", options.worker)),
       limit_(io) {
   const tcp::endpoint here(host_address(options.interface), 0);
   try {
@@ -75,8 +93,8 @@ void ExchangeMeeting::begin(const ExchangeLinks& links, Seconds limit, std::prom
   });
   for (const auto& [peer, link] : links_) {
     if (peer > worker_) continue;
-    const auto callee = *strangers_.insert(std::make_shared<Stranger>(tcp::socket(io_))).first;
-    asio::co_spawn(io_, call(callee, link), asio::detached);
+    callees_.push_back(std::make_shared<Stranger>(tcp::socket(io_)));
+    asio::co_spawn(io_, call(callees_.back(), link), asio::detached);
   }
   asio::co_spawn(io_, accept_all(), asio::detached);
   check_all_stand();
@@ -92,88 +110,144 @@ void ExchangeMeeting::stop() {
 asio::awaitable<void> ExchangeMeeting::accept_all() {
   asio::steady_timer pause(io_);
   while (acceptor_.is_open()) {
-    boost::system::error_code failed = asio::error::try_again;
-    if (strangers_.size() < most_strangers + links_.size()) {
-      tcp::socket socket = co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, failed));
-      if (is_settled_) co_return;
-      if (!failed) {
-        const auto caller = *strangers_.insert(std::make_shared<Stranger>(std::move(socket))).first;
-        asio::co_spawn(io_, answer(caller), asio::detached);
-      }
-    }
-    if (failed) {
-      // A crowd, or no descriptors left: the system keeps callers waiting while strangers time out.
+    boost::system::error_code failed;
+    tcp::socket socket = co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, failed));
+    if (is_settled_) co_return;
+    if (!failed) {
+      make_room(most_strangers + links_.size() - 1);
+      callers_.push_back(std::make_shared<Stranger>(std::move(socket)));
+      asio::co_spawn(io_, answer(callers_.back()), asio::detached);
+    } else {
+      // As a rule no descriptors are left; strangers hold some.
+      make_room(callers_.size() / 2);
       pause.expires_after(std::chrono::milliseconds(20));
       co_await pause.async_wait(asio::use_awaitable);
     }
   }
 }
 
+void ExchangeMeeting::make_room(std::size_t most) {
+  for (; callers_.size() > most; callers_.pop_front()) {
+    Stranger& oldest = *callers_.front();
+    oldest.hung_up = {"crowded out", "others came before it said who it is"};
+    boost::system::error_code ignored;
+    oldest.socket.close(ignored);
+  }
+}
+
 asio::awaitable<void> ExchangeMeeting::answer(StrangerPtr caller) {
   const std::string from = whereabouts(caller->socket);
-  caller->limit.expires_after(bounded(timeout_));
-  caller->limit.async_wait([caller](boost::system::error_code cancelled) {
+  caller->timer.expires_after(bounded(std::min(timeout_, longest_handshake)));
+  caller->timer.async_wait([caller](boost::system::error_code cancelled) {
+    if (cancelled) return;
+    caller->hung_up = {"too slow", "it did not say who it is in time"};
     boost::system::error_code ignored;
-    if (!cancelled) caller->socket.close(ignored);
+    caller->socket.close(ignored);
   });
-  std::string objection;
+  std::optional<TurnedAway> objection;
   try {
-    Hello hello{};
-    co_await asio::async_read(caller->socket, asio::buffer(&hello, sizeof(hello)), asio::use_awaitable);
-    admit(*caller, hello);
+    co_await admit(*caller);
+  } catch (const TurnedAway& turned_away) {
+    objection = turned_away;
   } catch (const std::exception& error) {
-    objection = caller->socket.is_open() ? words_of(error) : "it did not say who it is in time";
+    objection = caller->hung_up.value_or(TurnedAway{"broken off", words_of(error)});
   }
-  caller->limit.cancel();
-  strangers_.erase(caller);
-  if (!objection.empty() && !is_settled_) {
-    log_warning(
-        fmt::format("worker {} turned away {}, which asked for snapshots: {}", worker_, from, objection));
-  }
+  caller->timer.cancel();
+  callers_.remove(caller);
+  if (objection && !is_settled_)
+    refusals_.note(objection->kind, from + ", which asked for snapshots", objection->why);
   check_all_stand();
 }
 
-void ExchangeMeeting::admit(Stranger& caller, const Hello& hello) {
-  if (const auto objection = objection_to(hello, worker_, token_)) {
-    throw Error(ErrorKind::peer_lost, *objection);
+asio::awaitable<void> ExchangeMeeting::admit(Stranger& caller) {
+  Hello hello{};
+  co_await read(caller.socket, hello.greeting);
+  if (hello.greeting.magic == greeting().magic && hello.greeting.protocol != greeting().protocol)
+    co_await write(caller.socket, greeting());  // that the other side can tell, too
+  check_greeting(hello.greeting);
+  co_await asio::async_read(
+      caller.socket,
+      asio::buffer(reinterpret_cast<char*>(&hello) + sizeof(Greeting), sizeof(hello) - sizeof(Greeting)),
+      asio::use_awaitable);
+  const Challenge challenge{.greeting = greeting(), .nonce = fresh_nonce()};
+  co_await write(caller.socket, challenge);
+  Proof proof;
+  co_await read(caller.socket, proof);
+
+  std::optional<TurnedAway> objection;
+  const auto link = links_.find(hello.caller);
+  if (!is_same(proof, proof_of(End::caller, hello, challenge.nonce, token_))) {
+    objection = {"without the run's token", "its token is of another run"};
+  } else if (hello.callee != worker_) {
+    objection = {"not expected",
+                 fmt::format("worker {} looks for worker {} here", hello.caller, hello.callee)};
+  } else if (link == links_.end() || hello.caller < worker_ || link->second->has_started()) {
+    objection = {"not expected", fmt::format("worker {} is not expected to call", hello.caller)};
   }
-  const auto link = links_.find(hello.from);
-  if (link == links_.end() || hello.from < worker_ || link->second->has_started()) {
-    throw Error(ErrorKind::peer_lost, fmt::format("worker {} is not expected to call", hello.from));
+  if (objection) {
+    co_await write(caller.socket, Verdict{.admitted = 0, .proof = {}});
+    throw TurnedAway(*objection);
   }
-  // Only who has proved to know the token is told it.
-  link->second->start(std::move(caller.socket), hello_bytes(make_hello(worker_, hello.from, token_)));
+  const Proof own = proof_of(End::callee, hello, challenge.nonce, token_);
+  link->second->start(std::move(caller.socket), bytes_of(Verdict{.admitted = 1, .proof = own}));
 }
 
 asio::awaitable<void> ExchangeMeeting::call(StrangerPtr callee, std::shared_ptr<ExchangeLink> link) {
-  std::string objection;
-  ErrorKind kind = ErrorKind::peer_lost;
+  std::optional<Error> failure;
+  const auto fail = [&](ErrorKind kind, const std::string& why) {
+    failure.emplace(kind, fmt::format("worker {} cannot exchange snapshots with worker {} at {}: {}", worker_,
+                                      link->peer(), link->address(), why));
+  };
   try {
-    boost::system::error_code no_way;
-    co_await callee->socket.async_connect(endpoint_of(link->address()),
-                                          asio::redirect_error(asio::use_awaitable, no_way));
-    if (no_way) throw Error(ErrorKind::device, no_way.message() + remedy);
-    const std::string greeting = hello_bytes(make_hello(worker_, link->peer(), token_));
-    co_await asio::async_write(callee->socket, asio::buffer(greeting), asio::use_awaitable);
-    Hello hello{};
-    co_await asio::async_read(callee->socket, asio::buffer(&hello, sizeof(hello)), asio::use_awaitable);
-    objection = objection_to(hello, worker_, token_).value_or("");
-    if (objection.empty()) link->start(std::move(callee->socket), "");
-  } catch (const boost::system::system_error& error) {
-    objection = error.code() == asio::error::eof ? "it hung up on this worker's hello" : words_of(error);
+    for (bool again = false;; again = true) {
+      co_await connect(*callee, *link, again);
+      if (co_await introduce(*callee, *link)) break;
+      callee->socket = tcp::socket(io_);
+      callee->timer.expires_after(std::chrono::milliseconds(100));
+      co_await callee->timer.async_wait(asio::use_awaitable);
+    }
+  } catch (const TurnedAway& turned_away) {
+    fail(ErrorKind::peer_lost, turned_away.why);
   } catch (const Error& error) {
-    objection = error.what();
-    kind = error.kind();
+    fail(error.kind(), error.what());
   } catch (const std::exception& error) {
-    objection = words_of(error);
+    fail(ErrorKind::peer_lost, words_of(error));
   }
-  strangers_.erase(callee);
-  if (!objection.empty()) {
-    settle(std::make_exception_ptr(
-        Error(kind, fmt::format("worker {} cannot exchange snapshots with worker {} at {}: {}", worker_,
-                                link->peer(), link->address(), objection))));
-  }
+  callees_.remove(callee);
+  if (failure) settle(std::make_exception_ptr(*failure));
   check_all_stand();
+}
+
+asio::awaitable<void> ExchangeMeeting::connect(Stranger& callee, const ExchangeLink& link, bool again) {
+  boost::system::error_code no_way;
+  co_await callee.socket.async_connect(endpoint_of(link.address()),
+                                       asio::redirect_error(asio::use_awaitable, no_way));
+  if (no_way && again) throw Error(ErrorKind::peer_lost, "it hung up and is gone: " + no_way.message());
+  if (no_way) throw Error(ErrorKind::device, no_way.message() + remedy);
+}
+
+// False if the other side hung up without a verdict, as it does on the oldest of a crowd.
+asio::awaitable<bool> ExchangeMeeting::introduce(Stranger& callee, ExchangeLink& link) {
+  try {
+    const Hello hello{
+        .greeting = greeting(), .caller = worker_, .callee = link.peer(), .nonce = fresh_nonce()};
+    co_await write(callee.socket, hello);
+    Challenge challenge{};
+    co_await read(callee.socket, challenge.greeting);
+    check_greeting(challenge.greeting);
+    co_await read(callee.socket, challenge.nonce);
+    co_await write(callee.socket, proof_of(End::caller, hello, challenge.nonce, token_));
+    Verdict verdict{};
+    co_await read(callee.socket, verdict);
+    if (!verdict.admitted) throw TurnedAway{"", "it turned this worker away; its log says why"};
+    if (!is_same(verdict.proof, proof_of(End::callee, hello, challenge.nonce, token_)))
+      throw TurnedAway{"", "its token is of another run"};
+    link.start(std::move(callee.socket), "");
+    co_return true;
+  } catch (const boost::system::system_error& error) {
+    if (is_settled_ || !is_hanging_up(error.code())) throw;
+    co_return false;
+  }
 }
 
 void ExchangeMeeting::check_all_stand() {
@@ -186,7 +260,13 @@ void ExchangeMeeting::settle(std::exception_ptr failure) {
   boost::system::error_code ignored;
   acceptor_.close(ignored);
   limit_.cancel();
-  for (const StrangerPtr& stranger : strangers_) stranger->socket.close(ignored);
+  for (const auto& strangers : {callers_, callees_}) {
+    for (const StrangerPtr& stranger : strangers) {
+      stranger->socket.close(ignored);
+      stranger->timer.cancel();
+    }
+  }
+  refusals_.sum_up();
   failure ? met_.set_exception(failure) : met_.set_value();
 }
 

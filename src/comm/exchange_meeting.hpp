@@ -1,13 +1,16 @@
 #pragma once
 
 #include <future>
+#include <list>
 #include <map>
 #include <memory>
-#include <set>
+#include <optional>
 #include <string>
 
 #include "comm/asio.hpp"
+#include "comm/exchange_handshake.hpp"
 #include "comm/exchange_link.hpp"
+#include "lamina/core/refusals.hpp"
 
 namespace lamina {
 
@@ -16,6 +19,9 @@ using ExchangeLinks = std::map<int, std::shared_ptr<ExchangeLink>>;  // by peer
 /// How workers find each other: calls those of lower numbers, answers those of higher numbers, turns
 /// strangers away, and starts the links.
 ///
+/// Crowds    of strangers that have not proved who they are only so many are kept, each for so long. Who
+/// comes
+///           takes the place of the oldest; a worker that is crowded out calls again.
 /// Threads   the constructor and address() from any; begin() and stop() on the io thread.
 class ExchangeMeeting {
  public:
@@ -31,18 +37,22 @@ class ExchangeMeeting {
   void stop();
 
  private:
-  // A connection whose other end has not yet said, or not yet proved, who it is.
+  // A connection whose other end has not yet proved who it is.
   struct Stranger {
-    explicit Stranger(tcp::socket its_socket) : socket(std::move(its_socket)), limit(socket.get_executor()) {}
+    explicit Stranger(tcp::socket its_socket) : socket(std::move(its_socket)), timer(socket.get_executor()) {}
     tcp::socket socket;
-    asio::steady_timer limit;
+    asio::steady_timer timer;
+    std::optional<TurnedAway> hung_up{};  // why this side closed the socket
   };
   using StrangerPtr = std::shared_ptr<Stranger>;
 
   asio::awaitable<void> accept_all();
   asio::awaitable<void> answer(StrangerPtr caller);
+  asio::awaitable<void> admit(Stranger& caller);
   asio::awaitable<void> call(StrangerPtr callee, std::shared_ptr<ExchangeLink> link);
-  void admit(Stranger& caller, const Hello& hello);
+  asio::awaitable<void> connect(Stranger& callee, const ExchangeLink& link, bool again);
+  asio::awaitable<bool> introduce(Stranger& callee, ExchangeLink& link);
+  void make_room(std::size_t most);
   void check_all_stand();
   void settle(std::exception_ptr failure);
   std::string missing() const;
@@ -54,7 +64,9 @@ class ExchangeMeeting {
   tcp::acceptor acceptor_;
   std::string address_;
   ExchangeLinks links_;
-  std::set<StrangerPtr> strangers_;
+  std::list<StrangerPtr> callers_;  // in the order of their coming
+  std::list<StrangerPtr> callees_;
+  Refusals refusals_;
   asio::steady_timer limit_;
   std::promise<void> met_;
   bool is_settled_ = true;

@@ -38,7 +38,7 @@ address host_address(const std::string& interface) {
   if (interface != "auto") {
     boost::system::error_code no_address;
     const address given = asio::ip::make_address(interface, no_address);
-    if (!no_address) return given;
+    if (!no_address && !given.is_unspecified()) return given;
     const std::vector<Interface> present = interfaces();
     for (const Interface& each : present)
       if (is_called(each, interface)) return each.address;

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
-#include <string>
+#include <filesystem>
+#include <system_error>
 #include <vector>
 
 #include "comm/interfaces.hpp"
 #include "lamina/core/error.hpp"
+#include "lamina/core/process.hpp"
 
 namespace lamina {
 
@@ -23,6 +25,12 @@ void require_interfaces(bool nccl) {
       throw Error(ErrorKind::device,
                   fmt::format("{}: expected {}, found '{}'", name, interface_names(present), value));
   }
+}
+
+std::string network_id() {
+  std::error_code unreadable;
+  const auto network = std::filesystem::read_symlink("/proc/self/ns/net", unreadable);
+  return machine_id() + " " + (unreadable ? host_name() : network.string());
 }
 
 }  // namespace lamina

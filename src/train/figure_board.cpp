@@ -47,16 +47,16 @@ void FigureBoard::serve() {
 
 void FigureBoard::connect(const std::function<std::string(const std::string&)>& public_address) {
   if (!is_watched() || board_is_shared_) return;
-  const std::string token = shared_token(transport_, limit_);
+  const MeetingPlace place = agree_on_meeting(plan_, transport_, limit_);
   std::string own;
   if (is_end()) {
     // That the other end is lost is told by the lanes; nobody waits for figures.
     exchange_ = make_exchange(
         {.worker = transport_.worker(),
-         .token = token,
+         .token = place.token,
          .newest_wins = true,
          .timeout = limit_,
-         .interface = plan_.config.snapshots.interface},
+         .interface = place.interface},
         [this](std::shared_ptr<const Snapshot> snapshot) { board_->publish(std::move(snapshot)); },
         [](const Error&) {});
     own = exchange_->address();

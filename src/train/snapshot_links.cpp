@@ -2,21 +2,14 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <random>
 
-#include "lamina/core/digest.hpp"
+#include "lamina/comm/network.hpp"
+#include "lamina/comm/token.hpp"
 
 namespace lamina {
 namespace {
 
 using Json = nlohmann::json;
-
-std::string random_token() {
-  std::random_device device;
-  std::string bytes;
-  for (int i = 0; i < 8; ++i) bytes += std::to_string(device()) + "/";
-  return sha256_hex(bytes);
-}
 
 // The worker that publishes a part: of its stage's replicas the first.
 int publisher(const RunPlan& plan, const std::string& part) {
@@ -25,8 +18,16 @@ int publisher(const RunPlan& plan, const std::string& part) {
 
 }  // namespace
 
-std::string shared_token(Transport& transport, Seconds limit) {
-  return Json::parse(transport.all_gather(Json(random_token()).dump(), limit).front());
+MeetingPlace agree_on_meeting(const RunPlan& plan, Transport& transport, Seconds limit) {
+  const std::string& chosen = plan.config.snapshots.interface;
+  const std::string token = transport.worker() == 0 ? random_token() : "";
+  const std::vector<std::string> all =
+      transport.all_gather(Json{{"token", token}, {"network", network_id()}}.dump(), limit);
+  bool is_one_host = true;
+  for (const std::string& each : all)
+    is_one_host = is_one_host && Json::parse(each).at("network") == network_id();
+  return {.token = Json::parse(all.front()).at("token"),
+          .interface = chosen == "auto" && is_one_host ? "127.0.0.1" : chosen};
 }
 
 SnapshotLinks::SnapshotLinks(const RunPlan& plan, Transport& transport, std::shared_ptr<SnapshotBoard> board,
@@ -70,14 +71,14 @@ std::vector<ExchangePeer> SnapshotLinks::peers(const std::vector<Stage>& stages,
 void SnapshotLinks::connect(const std::vector<Stage>& stages,
                             const std::function<std::string(const std::string&)>& public_address) {
   if (board_is_shared_) return;
-  const std::string token = shared_token(transport_, limit_);
+  const MeetingPlace place = agree_on_meeting(plan_, transport_, limit_);
   exchange_ = make_exchange(
       {.worker = transport_.worker(),
-       .token = token,
+       .token = place.token,
        .newest_wins = plan_.snapshots.newest_wins,
        .depth = plan_.snapshots.depth() + 1,
        .timeout = limit_,
-       .interface = plan_.config.snapshots.interface,
+       .interface = place.interface,
        .pinned = !plan_.device.is_cpu()},
       [this](std::shared_ptr<const Snapshot> snapshot) { board_->publish(std::move(snapshot)); },
       [this](const Error& error) { board_->close(error.what()); });

@@ -13,8 +13,14 @@
 
 namespace lamina {
 
-/// Collective: worker 0's secret for an exchange of this run.
-std::string shared_token(Transport& transport, Seconds limit);
+/// What the ends of an exchange agree on before they meet.
+struct MeetingPlace {
+  std::string token;      ///< worker 0's secret, new for every exchange
+  std::string interface;  ///< snapshots.interface; with "auto" the loopback, if all workers share it
+};
+
+/// Collective. The token travels with the transport's own messages and is written nowhere.
+MeetingPlace agree_on_meeting(const RunPlan& plan, Transport& transport, Seconds limit);
 
 /// The snapshot plane between workers that share no board: who reads which part of whom, as the plan says.
 /// Without readers elsewhere there is no exchange at all.

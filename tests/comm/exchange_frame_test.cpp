@@ -66,6 +66,9 @@ const BadFrame bad_frames[] = {
      frame_with([](FrameHead& head) { head.payload_bytes = ~0ull; }),
      {"expected 108 bytes"}},
     {"EndlessText", frame_with([](FrameHead& head) { head.text_bytes = ~0ull; }), {"the head of a snapshot"}},
+    {"TextLongerThanAnyExpected",
+     frame_with([](FrameHead& head) { head.text_bytes = 60000; }),
+     {"the head of a snapshot", "a text of 60000 bytes"}},
     {"NoText", frame_with([](FrameHead& head) { head.text_bytes = 0; }), {"the head of a snapshot"}},
     {"NegativeVersion", frame_with([](FrameHead& head) { head.version = -1; }), {"version -1"}},
     {"UnknownKind", frame_with([](FrameHead& head) { head.kind = FrameKind(9); }), {"kind 9"}},
@@ -92,6 +95,15 @@ TEST_P(ExchangeBadFrames, FailTheRunAndNameTheSender) {
 
 INSTANTIATE_TEST_SUITE_P(Exchange, ExchangeBadFrames, testing::ValuesIn(bad_frames),
                          [](const auto& test) { return std::string(test.param.name); });
+
+TEST(ExchangeFrame, WhereNothingIsExpectedEvenTheHeadOfASnapshotIsRefused) {
+  RawPair pair({});
+  pair.owner.say(bytes_of(good_frame().head));
+  const std::vector<Error> failures = pair.reader.told.failures(1);
+  ASSERT_THAT(failures, SizeIs(1));
+  EXPECT_EQ(failures[0].kind(), ErrorKind::contract);
+  EXPECT_THAT(failures[0].what(), HasSubstr("the head of a snapshot"));
+}
 
 TEST(ExchangeFrame, AFrameIsUnderstoodHoweverItIsCutIntoPieces) {
   RawPair pair(kShapes);
@@ -138,9 +150,10 @@ TEST(ExchangeFrame, ABadPeerDoesNotDisturbTheOthers) {
   TestPeer reader(0);
   TestPeer good(2);
   RawPeer bad(reader.exchange->address());
-  bad.say(bytes_of(make_hello(1, 0, kToken)) + std::string(500, '?'));
   auto reading =
       connecting(reader, {{.worker = 1, .address = "127.0.0.1:1", .receives = kShapes}, good.named(kSmall)});
+  bad.introduce(hello_of(1, 0), kToken);
+  bad.say(std::string(500, '?'));
   good.exchange->connect({reader.named()}, kLong);
   reading.get();
   EXPECT_THAT(reader.told.failures(1), SizeIs(1));
@@ -186,7 +199,7 @@ TEST(ExchangeFrame, MutatedFramesNeverYieldASnapshotOfAnotherForm) {
 TEST(ExchangeFrame, AnErrorIsOneLineOfPlainTextWhateverWasSent) {
   RawPair pair(kShapes);
   Frame frame = good_frame();
-  frame.text = "new\x1b[31m\r" + std::string(5000, '\xff') + "\n\n\n";
+  frame.text = "new\x1b[31m\r" + std::string(3000, '\xff') + "\n\n\n";
   frame.head.text_bytes = frame.text.size();
   pair.owner.say(bytes_of(frame));
   const std::vector<Error> failures = pair.reader.told.failures(1);

@@ -42,6 +42,15 @@ TEST(Interfaces, AHostHasAnAddressToBeReachedBy) {
   for (const Interface& each : interfaces()) EXPECT_FALSE(host_address(each.name).is_unspecified());
 }
 
+TEST(Interfaces, AllOfThemAtOnceAreNotToBeListenedOn) {
+  for (const char* all : {"0.0.0.0", "::"}) expect_error(ErrorKind::device, [&] { host_address(all); });
+}
+
+TEST(Interfaces, ProcessesOfOneNetworkNameItAlike) {
+  EXPECT_EQ(network_id(), network_id());
+  EXPECT_GT(network_id().size(), 8u);
+}
+
 TEST(Interfaces, OneThatIsMissingIsNamedWithThoseThereAre) {
   try {
     host_address("no-such-interface");

@@ -1,20 +1,25 @@
 #pragma once
 
+#include <cstring>
 #include <string>
+#include <type_traits>
 
 #include "comm/asio.hpp"
 #include "comm/exchange_frame.hpp"
+#include "comm/exchange_handshake.hpp"
 #include "comm/exchange_peers.hpp"
 #include "comm/host_address.hpp"
 
 namespace lamina {
 
-inline std::string bytes_of(const Hello& hello) {
-  return {reinterpret_cast<const char*>(&hello), sizeof(hello)};
+template <class Message>
+  requires std::is_trivially_copyable_v<Message>
+std::string bytes_of(const Message& message) {
+  return {reinterpret_cast<const char*>(&message), sizeof(message)};
 }
 
-inline std::string bytes_of(const FrameHead& head) {
-  return {reinterpret_cast<const char*>(&head), sizeof(head)};
+inline Hello hello_of(int caller, int callee) {
+  return {.greeting = greeting(), .caller = caller, .callee = callee, .nonce = fresh_nonce()};
 }
 
 /// A whole frame as it goes over the wire.
@@ -31,6 +36,9 @@ class RawPeer {
  public:
   explicit RawPeer(const std::string& address) { socket_.connect(endpoint_of(address)); }
 
+  /// Whoever calls next.
+  explicit RawPeer(tcp::acceptor& acceptor) { acceptor.accept(socket_); }
+
   /// Whoever listens may have hung up already, which is no failure of the test.
   void say(const std::string& bytes) {
     boost::system::error_code hung_up;
@@ -43,6 +51,29 @@ class RawPeer {
     boost::system::error_code hung_up;
     heard.resize(asio::read(socket_, asio::buffer(heard), hung_up));
     return heard;
+  }
+
+  /// One message; zeros if it does not come.
+  template <class Message>
+  Message hear() {
+    Message message{};
+    const std::string heard = hear(sizeof(message));
+    if (heard.size() == sizeof(message)) std::memcpy(&message, heard.data(), sizeof(message));
+    return message;
+  }
+
+  /// A caller's whole handshake.
+  Verdict introduce(const Hello& hello, const std::string& token) {
+    say(bytes_of(hello));
+    const Challenge challenge = hear<Challenge>();
+    say(bytes_of(proof_of(End::caller, hello, challenge.nonce, token)));
+    return hear<Verdict>();
+  }
+
+  /// Says nothing more, but still listens.
+  void fall_silent() {
+    boost::system::error_code hung_up;
+    socket_.shutdown(tcp::socket::shutdown_send, hung_up);
   }
 
   void hang_up() { socket_.close(); }
@@ -75,9 +106,8 @@ class Silence {
 struct RawPair {
   explicit RawPair(const std::vector<SnapshotShape>& shapes) : reader(0), owner(reader.exchange->address()) {
     auto reading = connecting(reader, {{.worker = 1, .address = "127.0.0.1:1", .receives = shapes}});
-    owner.say(bytes_of(make_hello(1, 0, kToken)));
+    EXPECT_TRUE(owner.introduce(hello_of(1, 0), kToken).admitted);
     reading.get();
-    owner.hear(sizeof(Hello));
   }
   TestPeer reader;
   RawPeer owner;

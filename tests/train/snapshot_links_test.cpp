@@ -3,10 +3,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "comm/run_workers.hpp"
 #include "comm/slow_link.hpp"
+#include "lamina/comm/inprocess.hpp"
 #include "lamina/train/engine.hpp"
 #include "temporary_directory.hpp"
 #include "train/plan_of.hpp"
+#include "train/snapshot_links.hpp"
 #include "train/train_records.hpp"
 
 // Snapshots between workers that share no memory for them: each has a board of its own, and they meet over
@@ -46,6 +49,32 @@ TEST(StalledLinks, HoldNobodyUpUnderLatestButTheSnapshotsAge) {
   // What had passed before the links stalled may still arrive for a while; nothing sent after that does.
   const auto age = records.at(stalled_until - 1).at("snapshot_age").at(0).get<std::int64_t>();
   EXPECT_GE(age, stalled_until - stalled_from - 8);
+}
+
+std::vector<MeetingPlace> agreed(const std::string& snapshots) {
+  const RunPlan plan = plan_of(
+      fmt::format("model: {{backbone: resnet8}}\npartition: {{modules: 3}}\nmethod: {{framework: greedy}}\n"
+                  "pipeline: {{stages: 3, workers: 3, threads: 1}}\n"
+                  "snapshots: {{{}}}\ndata: {{name: synthetic}}\n",
+                  snapshots));
+  const Transports transports = make_inprocess_transports(3);
+  std::vector<MeetingPlace> places(3);
+  run_workers(transports, [&](Transport& transport) {
+    places[static_cast<std::size_t>(transport.worker())] = agree_on_meeting(plan, transport, Seconds(60));
+  });
+  return places;
+}
+
+TEST(MeetingPlace, HasOneTokenForAllWorkersAndANewOneEveryTime) {
+  const std::vector<MeetingPlace> places = agreed("policy: lag");
+  EXPECT_EQ(places[0].token.size(), 64u);
+  for (const MeetingPlace& place : places) EXPECT_EQ(place.token, places[0].token);
+  EXPECT_NE(places[0].token, agreed("policy: lag")[0].token);
+}
+
+TEST(MeetingPlace, IsTheLoopbackForWorkersOfOneHostUnlessAnotherIsChosen) {
+  for (const MeetingPlace& place : agreed("policy: lag")) EXPECT_EQ(place.interface, "127.0.0.1");
+  for (const MeetingPlace& place : agreed("interface: eth7")) EXPECT_EQ(place.interface, "eth7");
 }
 
 }  // namespace

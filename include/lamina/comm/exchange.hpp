@@ -15,14 +15,16 @@ namespace lamina {
 
 struct ExchangeOptions {
   int worker = 0;
-  /// A secret of the run, the same for all its workers: at least 16 random bytes in hexadecimal.
+  /// A secret of the run, the same for all its workers (lamina/comm/token.hpp): at least 16 random bytes in
+  /// hexadecimal.
   std::string token{};
   /// Of each part at most one snapshot waits to be sent to a worker, and a newer one replaces it. Otherwise
   /// nothing is dropped.
   bool newest_wins = false;
   /// Snapshots of a part that may wait to be sent to a worker, where nothing is dropped.
   std::size_t depth = 1;
-  /// A peer that has taken nothing for so long is lost, and a stranger must say who it is within this time.
+  /// A peer that has taken nothing for so long is lost. A stranger must prove who it is within this time, and
+  /// within 10 s.
   Seconds timeout{60};
   /// Where to listen: the name of an interface, a network (10.1.0.0/16) or an address of this host. "auto":
   /// what this host's name resolves to, or its first interface where that is only a loopback address.
@@ -54,7 +56,11 @@ using SnapshotsFailed = std::function<void(const Error&)>;
 ///           is bounded and checked before memory is set aside for it.
 /// Threads   send() and the counters from any thread, connect() and finish() from one; never wait for this
 ///           object in a callback.
-/// Security  who does not know the run's token is turned away with one line in the log. Nothing is encrypted.
+/// Security  both ends of a connection prove that they know the run's token, by an HMAC over numbers used
+/// once;
+///           the token itself does not travel. Who cannot is turned away, of each kind the first with a line
+///           in the log and the others counted; strangers hold a bounded number of connections. Nothing is
+///           encrypted, and what travels later is not signed: who can alter the traffic is not kept out.
 /// Failure   the destructor breaks off all connections, which the peers take for a loss; finish() before it.
 class Exchange {
  public:
