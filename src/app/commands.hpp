@@ -19,6 +19,7 @@ void add_plan_command(CLI::App& app);
 void add_simulate_command(CLI::App& app);
 void add_step_command(CLI::App& app);
 void add_export_command(CLI::App& app);
+void add_verify_command(CLI::App& app);
 void add_bench_command(CLI::App& app);
 void add_study_command(CLI::App& app);
 void add_top_command(CLI::App& app);

@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   lamina::add_simulate_command(app);
   lamina::add_step_command(app);
   lamina::add_export_command(app);
+  lamina::add_verify_command(app);
   lamina::add_bench_command(app);
   lamina::add_study_command(app);
   lamina::add_top_command(app);

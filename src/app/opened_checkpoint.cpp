@@ -13,14 +13,19 @@ namespace fs = std::filesystem;
 // A checkpoint itself, or the newest one of a run's directory.
 fs::path find_checkpoint(const fs::path& directory) {
   if (fs::exists(directory / "manifest.json")) return directory;
-  for (const auto& place : {directory, directory / "checkpoints"})
-    if (const auto found = find_checkpoints(place); !found.empty()) return found.back();
+  if (const auto folder = checkpoint_folder(directory)) return find_checkpoints(*folder).back();
   throw Error(
       ErrorKind::checkpoint,
       fmt::format("{}: expected a checkpoint or a run's directory with one, found none", directory.string()));
 }
 
 }  // namespace
+
+std::optional<fs::path> checkpoint_folder(const fs::path& directory) {
+  for (const auto& place : {directory, directory / "checkpoints"})
+    if (!find_checkpoints(place).empty()) return place;
+  return std::nullopt;
+}
 
 OpenedCheckpoint open_checkpoint(const fs::path& directory, const std::vector<std::string>& sets) {
   const fs::path path = find_checkpoint(directory);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,9 @@ struct OpenedCheckpoint {
   Manifest manifest;
   RunPlan plan;
 };
+
+/// Where a run's checkpoints lie: `directory` itself, or its folder of them. Nothing if it holds none.
+std::optional<std::filesystem::path> checkpoint_folder(const std::filesystem::path& directory);
 
 /// `directory`: a checkpoint, or a run's directory, of which the newest is taken. `sets`: "key=value"
 /// overrides of what does not change the network. @throws Error{checkpoint}, Error{config}

@@ -95,9 +95,16 @@ std::vector<fs::path> find_checkpoints(const fs::path& directory) {
   return complete;
 }
 
+std::vector<fs::path> find_partial_checkpoints(const fs::path& directory) {
+  std::vector<fs::path> partial = entries(directory);
+  std::erase_if(partial, [](const fs::path& path) {
+    return is_complete(path) || !path.filename().string().starts_with("step-");
+  });
+  return partial;
+}
+
 void remove_partial_checkpoints(const fs::path& directory) {
-  for (const fs::path& path : entries(directory))
-    if (!is_complete(path) && path.filename().string().starts_with("step-")) fs::remove_all(path);
+  for (const fs::path& path : find_partial_checkpoints(directory)) fs::remove_all(path);
 }
 
 Manifest read_manifest(const fs::path& checkpoint) {

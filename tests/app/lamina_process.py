@@ -80,8 +80,8 @@ class LaminaTest(unittest.TestCase):
         self.assertEqual(process.returncode, expect, process.stdout + process.stderr)
         return self.summary(out) if expect == OK else process
 
-    def interrupt(self, out, sent, *sets, ranks=0):
-        """Starts a long run and signals it once it trains; returns the finished process."""
+    def start(self, out, *sets, ranks=0):
+        """A long run that trains; what it says goes to its standard output."""
         command = [BINARY, "train", str(self.config), "--out", str(self.folder / out)]
         for assignment in ("train.epochs=4000", *sets):
             command += ["--set", assignment]
@@ -93,9 +93,24 @@ class LaminaTest(unittest.TestCase):
         while " step " not in process.stdout.readline():
             self.assertLess(time.time(), deadline)
             self.assertIsNone(process.poll())
+        return process
+
+    def interrupt(self, out, sent, *sets, ranks=0):
+        """Starts a long run and signals it once it trains; returns the finished process."""
+        process = self.start(out, *sets, ranks=ranks)
         process.send_signal(sent)
         process.communicate(timeout=60)
         return process
+
+    def wait_for_checkpoint(self, out):
+        """Until a run under way has completed one."""
+        deadline = time.time() + 60
+        while not any("." not in path.name for path in (self.folder / out / "checkpoints").glob("step-*")):
+            self.assertLess(time.time(), deadline)
+            time.sleep(0.02)
+
+    def manifest(self, checkpoint):
+        return json.loads((checkpoint / "manifest.json").read_text())["body"]
 
     def expect_stopped_whole(self, out, *sets):
         """What an interrupted run left is what one of just so many steps leaves."""

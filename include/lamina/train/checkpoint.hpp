@@ -63,7 +63,10 @@ class CheckpointWriter {
 /// Complete checkpoints in a directory, oldest first.
 std::vector<std::filesystem::path> find_checkpoints(const std::filesystem::path& directory);
 
-/// Deletes what a killed run left half-written.
+/// What a run that is under way, or was killed, has half-written there.
+std::vector<std::filesystem::path> find_partial_checkpoints(const std::filesystem::path& directory);
+
+/// Deletes it.
 void remove_partial_checkpoints(const std::filesystem::path& directory);
 
 /// @throws Error{checkpoint} if there is none, or it is not whole and unchanged.
