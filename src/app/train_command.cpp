@@ -32,6 +32,7 @@ void add_train_command(CLI::App& app) {
     const RunPlan plan = arguments->plan();
     const auto summary = run(plan, {.mode = arguments->resume ? RunMode::resume : RunMode::train,
                                     .stop_requested = stop_requested,
+                                    .checkpoint_requested = checkpoint_requested,
                                     .trace = arguments->trace});
     if (summary) print(*summary, plan.config.out);
   });

@@ -7,6 +7,7 @@
 #include <array>
 #include <cinttypes>
 #include <cstdio>
+#include <ctime>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -35,6 +36,22 @@ std::string machine_id() {
 
 int process_id() {
   return ::getpid();
+}
+
+// Field 22 of /proc/self/stat is the start in ticks since the host's; what comes before may hold blanks, in
+// brackets.
+double process_age_s() {
+  const std::string stat = read_file("/proc/self/stat");
+  std::istringstream fields(stat.substr(stat.rfind(')') + 1));
+  constexpr int kFieldsBetween = 19;
+  std::string skipped;
+  for (int i = 0; i < kFieldsBetween; ++i) fields >> skipped;
+  double start_ticks = 0;
+  timespec now{};
+  if (!(fields >> start_ticks) || ::clock_gettime(CLOCK_BOOTTIME, &now) != 0)
+    throw Error(ErrorKind::device, "expected the start of this process in /proc/self/stat, found none");
+  const double start_s = start_ticks / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec) - start_s;
 }
 
 // Asked at every step, so it takes nothing from the heap whose size it tells.

@@ -13,8 +13,9 @@ std::filesystem::path complete_path(const std::filesystem::path& directory, std:
   return directory / fmt::format("step-{:08}", step);
 }
 
-std::filesystem::path partial_path(const std::filesystem::path& directory, std::int64_t step) {
-  return complete_path(directory, step).string() + ".partial";
+std::filesystem::path partial_path(const std::filesystem::path& directory, const Packet& mark) {
+  const char* ending = mark.kind == PacketKind::stop ? ".stop.partial" : ".partial";
+  return complete_path(directory, mark.step).string() + ending;
 }
 
 TensorList checkpoint_tensors(const Stage::Part& part) {

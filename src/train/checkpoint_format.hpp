@@ -18,7 +18,9 @@ inline constexpr int checkpoint_format_version = 2;
 inline constexpr const char* manifest_name = "manifest.json";
 
 std::filesystem::path complete_path(const std::filesystem::path& directory, std::int64_t step);
-std::filesystem::path partial_path(const std::filesystem::path& directory, std::int64_t step);
+/// Where a mark's checkpoint is written aside: a stop may follow a checkpoint at the same step while that is
+/// still on its way through the stages.
+std::filesystem::path partial_path(const std::filesystem::path& directory, const Packet& mark);
 
 inline const std::string momentum_prefix = "sgd.momentum.";
 inline const std::string previous_prefix = "previous.";

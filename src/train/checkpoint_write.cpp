@@ -66,7 +66,7 @@ CheckpointWriter::CheckpointWriter(fs::path directory, std::string config_yaml, 
     : directory_(std::move(directory)), config_yaml_(std::move(config_yaml)), keep_(keep) {}
 
 std::string CheckpointWriter::save(const Stage& stage, const Packet& mark, const Versions& versions) const {
-  const fs::path partial = partial_path(directory_, mark.step);
+  const fs::path partial = partial_path(directory_, mark);
   make_directory(partial);
   Json note = Json::array();
   for (const Stage::Part& part : stage.parts()) note.push_back(save_module(stage, part, versions, partial));
@@ -82,7 +82,7 @@ Manifest CheckpointWriter::finish(const Packet& mark) const {
             [](const ModuleFile& a, const ModuleFile& b) { return a.module < b.module; });
   manifest.params_sha256 = combined_sha256(manifest.modules);
 
-  const fs::path partial = partial_path(directory_, mark.step);
+  const fs::path partial = partial_path(directory_, mark);
   const fs::path complete = complete_path(directory_, mark.step);
   write_file_atomically(partial / manifest_name, seal(manifest));
   // A run that was resumed where it had ended comes to the same state again: what is there stays.

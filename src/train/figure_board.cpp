@@ -10,10 +10,16 @@ namespace lamina {
 namespace {
 
 constexpr const char* part = "figures";
+constexpr const char* verdict_part = "verdict";
 constexpr int reader = 0;
 
 at::Tensor tensor_of(const RunFigures& figures) {
   return at::tensor(to_numbers(figures), at::kDouble);
+}
+
+at::Tensor tensor_of(Verdict verdict) {
+  return at::tensor({static_cast<std::int64_t>(verdict.stop), static_cast<std::int64_t>(verdict.over)},
+                    at::kLong);
 }
 
 }  // namespace
@@ -46,7 +52,7 @@ void FigureBoard::serve() {
 }
 
 void FigureBoard::connect(const std::function<std::string(const std::string&)>& public_address) {
-  if (!is_watched() || board_is_shared_) return;
+  if (board_is_shared_ || (!is_watched() && !is_judged())) return;
   const MeetingPlace place = agree_on_meeting(plan_, transport_, limit_);
   std::string own;
   if (is_end()) {
@@ -67,7 +73,8 @@ void FigureBoard::connect(const std::function<std::string(const std::string&)>& 
   const bool reads = transport_.worker() == reader;
   const int other = reads ? plan_.sink() : reader;
   ExchangePeer peer{.worker = other, .address = addresses[static_cast<std::size_t>(other)], .receives = {}};
-  if (reads) peer.receives.push_back(snapshot_shape(part, {tensor_of(figures_of(plan_))}));
+  if (reads && is_watched()) peer.receives.push_back(snapshot_shape(part, {tensor_of(figures_of(plan_))}));
+  if (reads && is_judged()) peer.receives.push_back(snapshot_shape(verdict_part, {tensor_of(Verdict{})}));
   exchange_->connect({peer}, limit_);
 }
 
@@ -77,12 +84,25 @@ std::function<void(const RunFigures&)> FigureBoard::publisher() {
 }
 
 void FigureBoard::publish(const RunFigures& figures) {
-  const auto snapshot = std::make_shared<const Snapshot>(
-      Snapshot{.part = part, .version = ++version_, .tensors = {tensor_of(figures)}});
+  send(std::make_shared<const Snapshot>(
+      Snapshot{.part = part, .version = ++version_, .tensors = {tensor_of(figures)}}));
+}
+
+void FigureBoard::publish(Verdict verdict) {
+  send(std::make_shared<const Snapshot>(
+      Snapshot{.part = verdict_part, .version = num_verdicts_++, .tensors = {tensor_of(verdict)}}));
+}
+
+void FigureBoard::send(std::shared_ptr<const Snapshot> snapshot) {
   if (exchange_)
-    exchange_->send(reader, snapshot);
+    exchange_->send(reader, std::move(snapshot));
   else
-    board_->publish(snapshot);
+    board_->publish(std::move(snapshot));
+}
+
+Verdict FigureBoard::verdict(std::int64_t number) const {
+  const at::Tensor found = board_->at(verdict_part, number, limit_)->tensors.front();
+  return {.stop = found[0].item<std::int64_t>() != 0, .over = found[1].item<std::int64_t>() != 0};
 }
 
 RunFigures FigureBoard::newest() const {

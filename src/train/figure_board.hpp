@@ -11,6 +11,7 @@
 #include "lamina/control/run_figures.hpp"
 #include "lamina/pipeline/snapshot_board.hpp"
 #include "lamina/train/run_plan.hpp"
+#include "train/early_stop.hpp"
 
 namespace lamina {
 
@@ -18,8 +19,9 @@ namespace lamina {
 RunFigures figures_of(const RunPlan& plan);
 
 /// A run's figures on their way from the worker that knows them, the sink, to worker 0, which serves them: a
-/// part of its own on the snapshot board, of one tensor of numbers, of which the newest wins. Does nothing
-/// unless metrics.listen is set.
+/// part of its own on the snapshot board, of one tensor of numbers, of which the newest wins. Nobody does
+/// unless metrics.listen is set. The same way, under train.early_stop, go the sink's verdicts on the
+/// evaluations.
 class FigureBoard {
  public:
   FigureBoard(const RunPlan& plan, Transport& transport, std::shared_ptr<SnapshotBoard> board, Seconds limit,
@@ -35,11 +37,19 @@ class FigureBoard {
   /// The sink's: what publishes figures, and never waits; unset where nobody watches.
   std::function<void(const RunFigures&)> publisher();
 
+  /// The sink's: on the evaluations so far; first on those before the run, then after each.
+  void publish(Verdict verdict);
+  /// Worker 0's: waits for the verdict on the n-th evaluation of this run. It has to be asked for before the
+  /// next may be there. @throws Error{timeout}
+  Verdict verdict(std::int64_t number) const;
+
   void finish();
 
  private:
   bool is_watched() const { return !plan_.config.metrics.listen.empty(); }
+  bool is_judged() const { return plan_.config.train.early_stop.patience > 0; }
   bool is_end() const;
+  void send(std::shared_ptr<const Snapshot> snapshot);
   void publish(const RunFigures& figures);
   RunFigures newest() const;
 
@@ -49,6 +59,7 @@ class FigureBoard {
   Seconds limit_;
   bool board_is_shared_;
   std::int64_t version_ = 0;
+  std::int64_t num_verdicts_ = 0;
   std::unique_ptr<Exchange> exchange_;       // of worker 0 and the sink
   std::optional<MetricsEndpoint> endpoint_;  // worker 0's
 };

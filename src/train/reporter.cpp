@@ -60,7 +60,7 @@ void Reporter::on_packet(const Packet& packet) {
   if (packet.kind == PacketKind::train) on_train(packet);
   if (packet.kind == PacketKind::eval) on_eval(packet);
   after_train_ = packet.kind == PacketKind::train;
-  if (packet.kind == PacketKind::stop) flush();
+  if (packet.is_mark()) flush();  // a checkpoint is as good as the lines before it
   if (metrics_.is_open() && !metrics_)
     throw Error(ErrorKind::storage,
                 "metrics.jsonl: expected to append a line, found that the disk takes no more");

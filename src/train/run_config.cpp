@@ -3,8 +3,16 @@
 #include <fmt/format.h>
 
 #include "lamina/control/host_port.hpp"
+#include "lamina/core/duration.hpp"
 
 namespace lamina {
+
+void EarlyStopConfig::visit(FieldVisitor& v) {
+  v.field("patience", &patience,
+          "stop once so many evaluations in a row were not better than the best, after the next; 0: never",
+          at_least(0));
+  v.field("metric", &metric, "what is to get better, of the test set", one_of({"accuracy", "loss"}));
+}
 
 void TrainConfig::visit(FieldVisitor& v) {
   v.field("epochs", &epochs, "passes over the training set; the learning rate's schedule spans them",
@@ -18,6 +26,9 @@ void TrainConfig::visit(FieldVisitor& v) {
           one_of({"epoch", "step"}));
   v.field("eval_every_steps", &eval_every_steps, "steps between evaluations; 0: after every epoch",
           at_least(0));
+  v.field("stop_before", &stop_before,
+          "stop with a checkpoint once the process is so old, such as 3h50m; empty: never");
+  v.section("early_stop", early_stop);
   v.section("sgd", sgd);
 }
 
@@ -58,6 +69,9 @@ RunConfig read_run_config(ConfigText& text) {
   text.fill(config, problems);
   if (const std::string& listen = config.metrics.listen; !listen.empty() && !host_port(listen))
     problems.add("metrics.listen", fmt::format("expected PORT or HOST:PORT, found {}", listen));
+  if (const std::string& limit = config.train.stop_before; !limit.empty() && !duration(limit))
+    problems.add("train.stop_before",
+                 fmt::format("expected a time such as 3h50m, 90m or 45s, found {}", limit));
   text.raise(problems);
   return config;
 }

@@ -62,14 +62,13 @@ std::function<std::optional<BatchRequest>()> requests(StreamPlan stream, const R
 
 }  // namespace
 
-Source::Source(const RunPlan& plan, Replica replica, DataSource data, StreamPlan stream,
-               std::function<bool()> stop)
+Source::Source(const RunPlan& plan, Replica replica, DataSource data, StreamPlan stream, AskWish wish)
     : replica_(replica),
       image_(plan.data.shape),
       format_(plan.format()),
       device_(plan.device),
       stream_(std::move(stream)),
-      stop_requested_(std::move(stop)) {
+      wish_(std::move(wish)) {
   const LoaderOptions options{.seed = static_cast<std::uint64_t>(plan.config.train.seed),
                               .threads = static_cast<int>(plan.config.data.loader_threads),
                               .augment = plan.config.data.augment,
@@ -78,22 +77,28 @@ Source::Source(const RunPlan& plan, Replica replica, DataSource data, StreamPlan
   loader_ = std::make_unique<Loader>(std::move(data), options, requests(stream_, replica_));
 }
 
-Source Source::training(const RunPlan& plan, Replica replica, StreamPlan::Start start,
-                        std::function<bool()> stop) {
+Source Source::training(const RunPlan& plan, Replica replica, StreamPlan::Start start, AskWish wish) {
   DataSource data = open_data(plan.config.data);
   check_batches(plan, data.train->size());
   StreamPlan stream(plan.config, data.train->size(), data.test->size(), start);
-  return Source(plan, replica, std::move(data), std::move(stream), std::move(stop));
+  return Source(plan, replica, std::move(data), std::move(stream), std::move(wish));
 }
 
 Source Source::evaluation(const RunPlan& plan, Replica replica, std::int64_t step) {
   DataSource data = open_data(plan.config.data);
   StreamPlan stream = StreamPlan::evaluation_only(plan.config, data.test->size(), step);
-  return Source(plan, replica, std::move(data), std::move(stream), [] { return false; });
+  return Source(plan, replica, std::move(data), std::move(stream), [](bool) { return Wish::none; });
+}
+
+StreamItem Source::next_item() {
+  const Wish wish = wish_(stream_.closes_evaluation());
+  if (wish == Wish::stop) return stream_.stop_here();
+  if (wish == Wish::checkpoint) stream_.save_soon();
+  return stream_.next();
 }
 
 Packet Source::next() {
-  StreamItem item = stop_requested_() ? stream_.stop_here() : stream_.next();
+  StreamItem item = next_item();
   if (!item.has_batch()) return std::move(item.packet);
   item.packet.batch = item.batch.count;
   if (share_of(item.batch, replica_).count == 0) {

@@ -10,12 +10,14 @@
 namespace lamina {
 
 /// What a replica of the first stage feeds: the stream plan's packets with its shares of their batches, made
-/// ahead by the loader and put on the plan's device; the stop mark early if somebody asks for it.
+/// ahead by the loader and put on the plan's device; and marks before their time if somebody asks for them.
 class Source {
  public:
+  /// Called before every packet, with whether that is an evaluation's last.
+  using AskWish = std::function<Wish(bool closes_evaluation)>;
+
   /// Opens the data set. @throws Error{data}, Error{config} (a batch too small for batch norm).
-  static Source training(const RunPlan& plan, Replica replica, StreamPlan::Start start,
-                         std::function<bool()> stop_requested);
+  static Source training(const RunPlan& plan, Replica replica, StreamPlan::Start start, AskWish wish);
   /// One evaluation, at `step`.
   static Source evaluation(const RunPlan& plan, Replica replica, std::int64_t step);
 
@@ -23,15 +25,15 @@ class Source {
   Packet next();
 
  private:
-  Source(const RunPlan& plan, Replica replica, DataSource data, StreamPlan stream,
-         std::function<bool()> stop_requested);
+  Source(const RunPlan& plan, Replica replica, DataSource data, StreamPlan stream, AskWish wish);
+  StreamItem next_item();
 
   Replica replica_;
   FeatureShape image_;
   at::MemoryFormat format_;
   at::Device device_;
   StreamPlan stream_;
-  std::function<bool()> stop_requested_;
+  AskWish wish_;
   std::unique_ptr<Loader> loader_;
 };
 

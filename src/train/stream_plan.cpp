@@ -1,6 +1,7 @@
 #include "lamina/train/stream_plan.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "lamina/train/lr_schedule.hpp"
 
@@ -28,8 +29,11 @@ StreamPlan StreamPlan::evaluation_only(const RunConfig& config, std::int64_t num
 
 StreamItem StreamPlan::next() {
   if (due_ == Due::eval) return eval_item();
+  if (std::exchange(save_wanted_, false) && step_ != saved_step_ && step_ < total_steps_)
+    due_ = Due::checkpoint;
   if (due_ == Due::checkpoint) {
     due_ = Due::train;
+    saved_step_ = step_;
     return mark(PacketKind::checkpoint);
   }
   return step_ == total_steps_ ? mark(PacketKind::stop) : train_item();

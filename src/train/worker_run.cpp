@@ -20,6 +20,7 @@
 #include "snapshot_links.hpp"
 #include "source.hpp"
 #include "trace_file.hpp"
+#include "wishes.hpp"
 #include "worker_place.hpp"
 
 namespace lamina {
@@ -52,6 +53,7 @@ class WorkerRun {
   bool speaks() const { return plan_.replica_of(transport_.worker()).index == 0; }
   bool trains() const { return options_.mode != RunMode::eval; }
   bool writes() const { return options_.mode == RunMode::train || options_.mode == RunMode::resume; }
+  bool is_judged() const { return writes() && plan_.config.train.early_stop.patience > 0; }
 
   Display display() const;
   RunStart agree_on_start();
@@ -59,7 +61,6 @@ class WorkerRun {
   std::vector<Stage> load_stages();
   void begin_snapshots(const std::vector<Stage>& stages);
   void share_gradients(std::vector<Stage>& stages);
-  bool stop_requested();
   WorkerHooks make_hooks();
   std::string save(const Stage& stage, const Packet& mark) const;
   void sink(const Packet& packet);
@@ -78,10 +79,11 @@ class WorkerRun {
   std::vector<std::vector<Snapshot>> saved_versions_;  // by own stage, of a resumed run
   std::vector<WorkerPlace> places_;                    // by worker
   RunStart start_;
+  std::optional<Wishes> wishes_;  // of a worker that feeds
   std::optional<Source> source_;
   std::optional<CheckpointWriter> writer_;
   std::optional<Reporter> reporter_;
-  std::unique_ptr<SumHandle> stop_votes_;
+  std::optional<EarlyStop> early_stop_;  // the sink's
   std::optional<Packet> stop_mark_;
   Manifest last_;                // what the stop mark left behind
   std::vector<double> alone_s_;  // by own stage: sum of two measurements
@@ -103,10 +105,11 @@ std::optional<RunSummary> WorkerRun::run() {
   measure_alone(worker.stages());
   if (trains()) begin_snapshots(worker.stages());
   if (writes()) figures_.connect(options_.snapshot_address);
+  if (early_stop_) figures_.publish(early_stop_->verdict());
   share_gradients(worker.stages());
   worker.run();
   for (Stage& stage : worker.stages()) stage.share_gradients(nullptr, limit_);
-  if (stop_votes_) stop_votes_->wait(limit_);
+  if (wishes_) wishes_->finish();
   snapshots_.finish();
   links_.finish();
   figures_.finish();
@@ -156,8 +159,11 @@ RunStart WorkerRun::agree_on_start() {
 
 void WorkerRun::open_source(const RunStart& start) {
   const Replica replica = plan_.replica_of(transport_.worker());
+  std::function<Verdict(std::int64_t)> verdict;
+  if (is_first() && is_judged()) verdict = [this](std::int64_t number) { return figures_.verdict(number); };
+  wishes_.emplace(plan_, options_, transport_, limit_, std::move(verdict));
   source_.emplace(trains() ? Source::training(plan_, replica, {start.step(), start.evaluated()},
-                                              [this] { return stop_requested(); })
+                                              [this](bool closes) { return wishes_->next(closes); })
                            : Source::evaluation(plan_, replica, start.step()));
 }
 
@@ -190,21 +196,6 @@ void WorkerRun::share_gradients(std::vector<Stage>& stages) {
         limit_);
 }
 
-// Replicas that feed have to stop at the same packet, whichever of them was asked to. What they heard travels
-// while they compute, so they act on it a packet later.
-bool WorkerRun::stop_requested() {
-  if (!has_replicas()) return options_.stop_requested();
-  const auto ask = [this] {
-    const at::Tensor heard =
-        at::full({1}, options_.stop_requested() ? 1 : 0, at::TensorOptions(at::kLong).device(plan_.device));
-    return transport_.sum(plan_.groups.front().workers(), {heard});
-  };
-  if (!stop_votes_) stop_votes_ = ask();
-  const bool stop = stop_votes_->wait(limit_).front().item<std::int64_t>() > 0;
-  stop_votes_ = ask();
-  return stop;
-}
-
 WorkerHooks WorkerRun::make_hooks() {
   WorkerHooks hooks;
   if (feeds()) hooks.source = [this] { return source_->next(); };
@@ -218,6 +209,10 @@ WorkerHooks WorkerRun::make_hooks() {
                                       .show = writes() ? figures_.publisher() : nullptr});
     hooks.sink = [this](const Packet& packet) { sink(packet); };
   }
+  if (is_sink() && is_judged()) {
+    early_stop_.emplace(plan_.config.train.early_stop);
+    early_stop_->read(std::filesystem::path(plan_.config.out) / "metrics.jsonl", start_.step());
+  }
   return hooks;
 }
 
@@ -228,6 +223,10 @@ std::string WorkerRun::save(const Stage& stage, const Packet& mark) const {
 
 void WorkerRun::sink(const Packet& packet) {
   reporter_->on_packet(packet);
+  if (early_stop_ && packet.closes_evaluation) {
+    early_stop_->add(reporter_->test_accuracy(), reporter_->test_loss());
+    figures_.publish(early_stop_->verdict());
+  }
   if (!packet.is_mark()) return;
   if (writer_) last_ = writer_->finish(packet);
   if (packet.kind == PacketKind::stop) stop_mark_ = packet;

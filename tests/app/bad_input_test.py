@@ -46,6 +46,9 @@ class Configuration(LaminaTest):
             (["data.name=cifar11"], ["cifar10"]),
             (["train.batch=1"], ["batch", "mlp_sr"]),
             (["train.batch=199"], ["batch of 1 remains"]),
+            (["train.early_stop.metric=beauty"], ["train.early_stop.metric", "accuracy", "beauty"]),
+            (["train.stop_before=soon"], ["train.stop_before", "3h50m", "found soon"]),
+            (["train.stop_before=90"], ["train.stop_before", "3h50m", "found 90"]),
         ]:
             with self.subTest(sets):
                 process = self.refuse(*fragments, sets=sets)

@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "lamina/core/clock.hpp"
+
 namespace lamina {
 namespace {
 
@@ -44,6 +46,16 @@ TEST(Process, UsableProcessorsFollowTheThreadsAffinity) {
 TEST(Process, IsNamed) {
   EXPECT_EQ(process_id(), ::getpid());
   EXPECT_FALSE(host_name().empty());
+}
+
+TEST(Process, ItsAgeGrowsWithTheClock) {
+  const Stopwatch watch;
+  const double before_s = process_age_s();
+  const double after_s = process_age_s();
+  constexpr double tick_s = 0.02;
+  EXPECT_GE(before_s, 0);
+  EXPECT_GE(after_s, before_s);
+  EXPECT_LE(after_s - before_s, watch.elapsed_s() + tick_s);
 }
 
 }  // namespace

@@ -103,6 +103,22 @@ TEST_F(Checkpoint, OneThatWasNeverFinishedDoesNotCount) {
   EXPECT_EQ(std::distance(fs::directory_iterator(directory_.path()), fs::directory_iterator()), 1);
 }
 
+TEST_F(Checkpoint, AStopLeavesACheckpointOfTheSameStepThatIsStillBeingWrittenAlone) {
+  Packet mark{.kind = PacketKind::checkpoint, .step = 9};
+  Packet stop{.kind = PacketKind::stop, .step = 9};
+  for (const Stage& stage : stages_) mark.notes.push_back(writer_.save(stage, mark));
+  stop.notes.push_back(writer_.save(stages_[0], stop));
+  const std::string saved = writer_.finish(mark).params_sha256;
+  EXPECT_EQ(find_partial_checkpoints(directory_.path()).size(), 1u)
+      << "the stop's file went with the other's";
+  stop.notes.push_back(writer_.save(stages_[1], stop));
+  EXPECT_EQ(writer_.finish(stop).params_sha256, saved);
+  EXPECT_EQ(path().filename(), "step-00000009");
+  EXPECT_TRUE(find_partial_checkpoints(directory_.path()).empty());
+  std::vector<Stage> other = two_stages(2);
+  for (Stage& stage : other) EXPECT_NO_THROW(load_stage(path(), read_manifest(path()), stage));
+}
+
 TEST_F(Checkpoint, AFlippedByteAnywhereIsNoticed) {
   const fs::path file = path() / "module-001.safetensors";
   const std::string whole = read_file(file);

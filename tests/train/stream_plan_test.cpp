@@ -99,8 +99,44 @@ TEST(StreamPlan, ResumedAnywhereItGoesOnAsIfItHadNeverStopped) {
   }
 }
 
+// What follows after `before` items if a checkpoint is asked for there.
+std::string asked_after(std::size_t before, const RunConfig& run) {
+  StreamPlan plan(run, 10, 6, {});
+  for (std::size_t i = 0; i < before; ++i) plan.next();
+  plan.save_soon();
+  return letters(all(plan));
+}
+
+TEST(StreamPlan, ACheckpointThatIsAskedForComesBeforeTheNextTrainingStep) {
+  const RunConfig run = config(2, 4);
+  const std::string epoch = "tttees";
+  EXPECT_EQ(asked_after(0, run), "ctttee" + epoch);
+  EXPECT_EQ(asked_after(1, run), "cttee" + epoch);
+  EXPECT_EQ(asked_after(3, run), "eec" + epoch) << "an evaluation begins anew on resume: it is let go first";
+  EXPECT_EQ(asked_after(4, run), "ec" + epoch);
+}
+
+TEST(StreamPlan, ACheckpointIsNotAskedForTwiceAtAStep) {
+  RunConfig run = config(2, 5);
+  run.train.eval_every_steps = 2;
+  run.checkpoint.every_steps = 2;
+  EXPECT_EQ(letters(all(StreamPlan(run, 10, 6, {}))), "tteecttees");
+  EXPECT_EQ(asked_after(4, run), "cttees") << "the plan's own is still to come";
+  EXPECT_EQ(asked_after(5, run), "ttees") << "it has just been";
+  EXPECT_EQ(asked_after(9, run), "s") << "the stop saves as well";
+}
+
 TEST(StreamPlan, AFinishedRunResumedStopsAtOnce) {
   EXPECT_EQ(letters(all(StreamPlan(config(1, 5), 10, 5, {.step = 2, .evaluated = true}))), "s");
+}
+
+TEST(StreamPlan, AnEvaluationsLastItemIsForeseen) {
+  StreamPlan plan(config(2, 4), 10, 6, {});
+  for (StreamItem item; item.packet.kind != PacketKind::stop;) {
+    const bool foreseen = plan.closes_evaluation();
+    item = plan.next();
+    EXPECT_EQ(item.packet.closes_evaluation, foreseen);
+  }
 }
 
 TEST(StreamPlan, EvaluationOnlyHasNoTrainingStep) {

@@ -14,6 +14,9 @@ std::string machine_id();
 /// This process's id.
 int process_id();
 
+/// Seconds since this process was started.
+double process_age_s();
+
 /// Resident memory of this process now, in MiB (/proc/self/statm).
 double resident_mib();
 

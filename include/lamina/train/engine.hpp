@@ -25,6 +25,7 @@ struct RunOptions {
   std::function<bool()> stop_requested = [] {
     return false;
   };  ///< asked by the first stage before every packet
+  std::function<bool()> checkpoint_requested = [] { return false; };  ///< by worker 0; true asks for one
   /// Measures a stage while every other worker waits; called for each stage before and after the stream.
   std::function<double(Stage&)> measure_alone{};
   /// Writes what every worker did to this file, as a Chrome trace (trace.hpp).

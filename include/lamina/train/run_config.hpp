@@ -14,6 +14,13 @@
 
 namespace lamina {
 
+/// When a run ends before its last epoch since its evaluations get no better.
+struct EarlyStopConfig {
+  std::int64_t patience = 0;        ///< evaluations in a row that are not better than the best; 0: never
+  std::string metric = "accuracy";  ///< accuracy | loss, of the test set
+  void visit(FieldVisitor& v);
+};
+
 struct TrainConfig {
   std::int64_t epochs = 400;
   std::int64_t max_steps = 0;  ///< > 0: stop there; the learning rate still follows `epochs`
@@ -23,6 +30,8 @@ struct TrainConfig {
   double warmup_epochs = 10;          ///< may be a fraction under lr_schedule: step
   std::string lr_schedule = "epoch";  ///< epoch (METHOD section 6) | step
   std::int64_t eval_every_steps = 0;  ///< 0: after every epoch; always at the end
+  std::string stop_before{};          ///< stop once the process is so old (duration.hpp); empty: never
+  EarlyStopConfig early_stop{};
   SgdConfig sgd{};
   void visit(FieldVisitor& v);
 };

@@ -4,10 +4,13 @@ namespace lamina {
 
 /// From now on SIGTERM, SIGINT and SIGUSR2 ask the run to stop: the first stage's worker puts a stop mark
 /// into the stream, all stages checkpoint at that step, and the process exits with 0. A second SIGINT leaves
-/// at once with 130.
+/// at once with 130. SIGUSR1 asks for a checkpoint.
 void install_stop_signals();
 
-/// True once such a signal has come.
+/// True once a signal to stop has come.
 bool stop_requested();
+
+/// True once after SIGUSR1, however often it came since it was last asked.
+bool checkpoint_requested();
 
 }  // namespace lamina

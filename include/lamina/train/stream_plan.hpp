@@ -17,6 +17,13 @@ struct StreamItem {
   bool has_batch() const { return !packet.is_mark(); }
 };
 
+/// What may be asked of a stream under way.
+enum class Wish {
+  none,
+  checkpoint,  ///< save, and go on
+  stop,        ///< save, and end
+};
+
 /// The order of everything that a run sends through its stages, as a pure function of the configuration and
 /// of where it starts: training batches, evaluations, checkpoint marks, and the stop mark at the end.
 class StreamPlan {
@@ -36,6 +43,13 @@ class StreamPlan {
 
   /// The stop mark for leaving the stream here, before the next item.
   StreamItem stop_here() const;
+
+  /// Whether the next item is an evaluation's last.
+  bool closes_evaluation() const { return due_ == Due::eval && eval_first_ + eval_batch_ >= num_test_; }
+
+  /// Puts a checkpoint mark before the next training step, unless the one that stands there already, or the
+  /// stop, does as well.
+  void save_soon() { save_wanted_ = true; }
 
   std::int64_t steps_per_epoch() const { return steps_per_epoch_; }
   std::int64_t total_steps() const { return total_steps_; }
@@ -58,6 +72,8 @@ class StreamPlan {
   std::int64_t total_steps_;
   std::int64_t step_;            // steps done
   std::int64_t eval_first_ = 0;  // next test image of the evaluation under way
+  bool save_wanted_ = false;
+  std::int64_t saved_step_ = -1;  // of the newest checkpoint mark
   Due due_;
 };
 

@@ -1,0 +1,45 @@
+#include "stop_conditions.hpp"
+
+#include <fmt/format.h>
+
+#include "lamina/core/duration.hpp"
+#include "lamina/core/log.hpp"
+#include "lamina/core/process.hpp"
+
+namespace lamina {
+namespace {
+
+constexpr std::chrono::seconds between_looks{1};
+
+}  // namespace
+
+StopConditions::StopConditions(const RunConfig& config)
+    : stop_before_(config.train.stop_before),
+      limit_(duration(stop_before_)),
+      age_before_s_(process_age_s()),
+      stop_file_(std::filesystem::path(config.out) / "STOP") {}
+
+bool StopConditions::met() {
+  if (met_) return true;
+  if (limit_ && age_before_s_ + watch_.elapsed_s() >= limit_->count()) {
+    met_ = true;
+    log_info(fmt::format("stopping with a checkpoint: train.stop_before: {} is over", stop_before_));
+  } else if (find_stop_file()) {
+    met_ = true;
+    log_info(fmt::format("stopping with a checkpoint: found {}", stop_file_.string()));
+    std::error_code stays;
+    std::filesystem::remove(stop_file_, stays);
+    if (stays)
+      log_warning(fmt::format("{}: expected to remove it, found: {}", stop_file_.string(), stays.message()));
+  }
+  return met_;
+}
+
+bool StopConditions::find_stop_file() {
+  if (Clock::now() < look_at_) return false;
+  look_at_ = Clock::now() + between_looks;
+  std::error_code unreadable;
+  return std::filesystem::exists(stop_file_, unreadable);
+}
+
+}  // namespace lamina

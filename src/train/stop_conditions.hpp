@@ -1,0 +1,33 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "lamina/core/clock.hpp"
+#include "lamina/train/run_config.hpp"
+
+namespace lamina {
+
+/// What ends a run early beside a signal: train.stop_before, and a file STOP in the run's directory. Worker 0
+/// alone looks, and what it finds travels as any wish to stop does.
+class StopConditions {
+ public:
+  explicit StopConditions(const RunConfig& config);
+
+  /// Whether the run is to stop; asked before every packet. The first time it says why in the log, and a file
+  /// STOP is removed, so that the run can be resumed. The file is looked for once a second.
+  bool met();
+
+ private:
+  bool find_stop_file();
+
+  std::string stop_before_;
+  std::optional<Seconds> limit_;
+  Stopwatch watch_;
+  double age_before_s_;  // of the process, when the watch began
+  std::filesystem::path stop_file_;
+  Clock::time_point look_at_{};
+  bool met_ = false;
+};
+
+}  // namespace lamina

@@ -1,0 +1,64 @@
+#include "wishes.hpp"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "lamina/core/log.hpp"
+
+namespace lamina {
+
+Wishes::Wishes(const RunPlan& plan, const RunOptions& options, Transport& transport, Seconds limit,
+               std::function<Verdict(std::int64_t)> verdict)
+    : plan_(plan), options_(options), transport_(transport), limit_(limit), verdict_(std::move(verdict)) {
+  const bool has_directory = options.mode == RunMode::train || options.mode == RunMode::resume;
+  if (has_directory && transport.worker() == 0) conditions_.emplace(plan.config);
+}
+
+// Any worker may be told to stop. SIGUSR1 by mpirun reaches all, and asks for one checkpoint.
+Wish Wishes::own() {
+  if (is_over_ || options_.stop_requested() || (conditions_ && conditions_->met())) return Wish::stop;
+  return transport_.worker() == 0 && options_.checkpoint_requested() ? Wish::checkpoint : Wish::none;
+}
+
+std::unique_ptr<SumHandle> Wishes::vote() {
+  at::Tensor votes = at::zeros({3}, at::kLong);  // for each wish
+  votes[static_cast<std::int64_t>(own())] = 1;
+  return transport_.sum(plan_.groups.front().workers(), {votes.to(plan_.device)});
+}
+
+void Wishes::begin() {
+  begun_ = true;
+  is_over_ = verdict_ && verdict_(0).over;
+  if (has_replicas()) votes_ = vote();
+}
+
+// While an evaluation's last packet has not left, the verdict on that before is the newest there can be.
+void Wishes::heed_verdict() {
+  const Verdict verdict = verdict_(num_evaluations_++);
+  if (!verdict.stop || is_over_) return;
+  is_over_ = true;
+  const EarlyStopConfig& config = plan_.config.train.early_stop;
+  log_info(fmt::format("stopping with a checkpoint: train.early_stop: no better {} in {} evaluations",
+                       config.metric, config.patience));
+}
+
+Wish Wishes::next(bool closes_evaluation) {
+  if (!begun_) begin();
+  if (!has_replicas()) {
+    const Wish wish = own();
+    if (verdict_ && closes_evaluation) heed_verdict();
+    return wish;
+  }
+  const at::Tensor votes = votes_->wait(limit_).front().cpu();
+  if (verdict_ && closes_evaluation) heed_verdict();
+  votes_ = vote();
+  for (const Wish wish : {Wish::stop, Wish::checkpoint})
+    if (votes[static_cast<std::int64_t>(wish)].item<std::int64_t>() > 0) return wish;
+  return Wish::none;
+}
+
+void Wishes::finish() {
+  if (votes_) votes_->wait(limit_);
+}
+
+}  // namespace lamina

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "early_stop.hpp"
+#include "lamina/comm/transport.hpp"
+#include "lamina/train/engine.hpp"
+#include "lamina/train/stream_plan.hpp"
+#include "stop_conditions.hpp"
+
+namespace lamina {
+
+/// What the stream is asked for, at a worker that feeds it: by signals, by a budget of time, by a file, by
+/// evaluations that get no better.
+///
+/// The verdict on an evaluation is heeded behind the next one. By then it has long been there, and the step
+/// does not depend on when it came.
+///
+/// Replicas that feed act at the same packet, whichever of them was asked: they vote, by a sum that travels
+/// while they compute, and act a packet later. Each has to ask equally often.
+class Wishes {
+ public:
+  /// `verdict`, at worker 0 under train.early_stop: waits for that on the n-th evaluation since the run
+  /// began; 0: on those before.
+  Wishes(const RunPlan& plan, const RunOptions& options, Transport& transport, Seconds limit,
+         std::function<Verdict(std::int64_t)> verdict);
+
+  /// Asked before every packet, with whether that is an evaluation's last; under replicas collective.
+  /// @throws Error{timeout, peer_lost} as sums do.
+  Wish next(bool closes_evaluation);
+
+  /// Waits for the last vote, which nobody counts.
+  void finish();
+
+ private:
+  bool has_replicas() const { return plan_.groups.front().replicas > 1; }
+  void begin();
+  void heed_verdict();
+  Wish own();
+  std::unique_ptr<SumHandle> vote();
+
+  const RunPlan& plan_;
+  const RunOptions& options_;
+  Transport& transport_;
+  Seconds limit_;
+  std::optional<StopConditions> conditions_;  // worker 0's, of a run that has a directory
+  std::function<Verdict(std::int64_t)> verdict_;
+  std::int64_t num_evaluations_ = 0;
+  bool begun_ = false;
+  bool is_over_ = false;  // by a verdict
+  std::unique_ptr<SumHandle> votes_;
+};
+
+}  // namespace lamina
