@@ -2,10 +2,15 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
+import time
+
+from run_child import child_setup
 
 CONFIG, DEVICE = 2, 9  # exit codes, as the README lists them
+SECONDS_TO_ANSWER = 30
 
 
 class LaunchError(Exception):
@@ -93,6 +98,21 @@ def require_known(hosts):
             socket.getaddrinfo(host, None)
         except OSError:
             raise LaunchError(DEVICE, f"unknown host {host}: its name has no address") from None
+
+
+def answering(hosts, mpirun):
+    """Those hosts where `mpirun`, a command with its options, still starts something; asked all at once."""
+    asked = {host: subprocess.Popen([*mpirun, "--host", host, "-n", "1", "true"], stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                    preexec_fn=child_setup(signal.SIGTERM)) for host in hosts}
+    deadline_s = time.monotonic() + SECONDS_TO_ANSWER
+    for process in asked.values():
+        try:
+            process.wait(max(0.0, deadline_s - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    return [host for host, process in asked.items() if process.returncode == 0]
 
 
 def place(slots, num_workers):

@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from lamina_process import LaminaTest
+from lamina_process import BINARY, LaminaTest
 
 RUN = Path(__file__).resolve().parents[2] / "launch" / "run"
 SCHEDULERS = re.compile("SLURM_|PBS_|LSB_|PE_|OMPI_|PMI")  # what a job around the tests would have set
@@ -17,6 +17,25 @@ class RunTest(LaminaTest):
     def setUp(self):
         super().setUp()
         self.environment = {key: value for key, value in os.environ.items() if not SCHEDULERS.match(key)}
+
+    def log(self, name, out="run"):
+        return (self.folder / f"{out}.logs" / name).read_text()
+
+    def verdict(self, console):
+        """The one line that launch/run itself says at the end."""
+        lines = [line for line in console.splitlines() if line.startswith("run: ")]
+        self.assertEqual(console.splitlines()[-1], lines[-1], console)
+        return lines[-1]
+
+    def other_program(self, script):
+        """In the place of lamina, for the ranks alone; it may go on as "$@"."""
+        path = self.write("program", f"""#!/bin/bash
+[[ $1 == show ]] && exec {BINARY} "$@"
+set -- {BINARY} "$@"
+{script}
+""")
+        path.chmod(0o755)
+        return path
 
     def launch(self, *arguments, **variables):
         """The process of launch/run, its console as one stream."""

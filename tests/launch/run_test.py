@@ -16,25 +16,6 @@ class Run(RunTest):
         super().setUp()
         self.config = self.write("run.yaml", self.config.read_text().replace("workers: 1", "workers: 2"))
 
-    def log(self, name, out="run"):
-        return (self.folder / f"{out}.logs" / name).read_text()
-
-    def verdict(self, console):
-        """The one line that launch/run itself says at the end."""
-        lines = [line for line in console.splitlines() if line.startswith("run: ")]
-        self.assertEqual(console.splitlines()[-1], lines[-1], console)
-        return lines[-1]
-
-    def other_program(self, script):
-        """In the place of lamina, for the ranks alone; it may go on as "$@"."""
-        path = self.write("program", f"""#!/bin/bash
-[[ $1 == show ]] && exec {BINARY} "$@"
-set -- {BINARY} "$@"
-{script}
-""")
-        path.chmod(0o755)
-        return path
-
     def test_trains_and_keeps_a_log_a_rank_with_ranks_before_the_consoles_lines(self):
         threads = self.train("threads")
         code, console = self.ended(self.launch(self.config, "--out", "run"))
@@ -98,7 +79,7 @@ set -- {BINARY} "$@"
         self.assertEqual(self.summary("run")["params_sha256"], straight["params_sha256"])
 
     def test_every_stop_signal_leaves_a_checkpoint(self):
-        for sent in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        for sent in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
             with self.subTest(sent):
                 out = f"run-{sent.name}"
                 process, console = self.training(out)
@@ -108,6 +89,17 @@ set -- {BINARY} "$@"
                 self.assertIn(sent.name, console)
                 self.assertFalse(self.summary(out)["complete"])
                 self.assertEqual(len(self.checkpoints(out)), 1)
+
+    def test_usr1_writes_a_checkpoint_and_the_run_goes_on(self):
+        process, console = self.training("run")
+        process.send_signal(signal.SIGUSR1)
+        self.wait_for_checkpoint("run")
+        saved = self.checkpoints("run")[0].name
+        process.terminate()
+        code, console = self.ended(process, console)
+        self.assertEqual(code, OK, console)
+        self.assertIn("SIGUSR1: the workers write a checkpoint and go on", console)
+        self.assertEqual([path.name for path in self.checkpoints("run")], [saved, f"step-{self.summary('run')['step']:08}"])
 
     def test_a_signal_while_the_workers_start_is_not_lost(self):
         process = self.launch(self.config, "--out", "run", *LONG)

@@ -1,0 +1,107 @@
+"""launch/run --restarts: what it begins again, from where, and what it leaves ended."""
+
+import os
+import signal
+import unittest
+
+from lamina_process import CONFIG, DEVICE, OK, STORAGE
+from run_process import RunTest
+
+PEER_LOST = 7
+
+
+class Restarts(RunTest):
+    def setUp(self):
+        super().setUp()
+        self.config = self.write("run.yaml", self.config.read_text().replace("workers: 1", "workers: 2"))
+
+    def num_launches(self, out="run"):
+        return self.log("rank-000.log", out).count("launch ")
+
+    def pid_of(self, rank):
+        return int(self.log(f"rank-{rank:03}.log").rpartition("launch ")[2].partition("pid ")[2].partition(",")[0])
+
+    def read_until(self, process, word, console):
+        while word not in (line := process.stdout.readline()):
+            self.assertTrue(line, console)
+            console += line
+        return console + line
+
+    def test_a_killed_worker_costs_no_more_than_the_steps_since_the_last_checkpoint(self):
+        process, console = self.training("run", "--restarts", 2, "--set", "checkpoint.every_steps=3")
+        for restart in (1, 2):
+            self.wait_for_checkpoint("run")
+            killed = self.pid_of(1)
+            os.kill(killed, signal.SIGKILL)
+            console = self.read_until(process, f"restart {restart} of 2, from run/checkpoints/step-", console)
+            self.assertIn(f"worker 1 on localhost (pid {killed}) was killed by SIGKILL; restart {restart}", console)
+            console = self.read_until(process, " step ", console)
+        process.terminate()
+        code, console = self.ended(process, console)
+        self.assertEqual(code, OK, console)
+        self.assertEqual(self.num_launches(), 3)
+        step = self.summary("run")["step"]
+        straight = self.train("straight", "train.epochs=4000", f"train.max_steps={step}")
+        self.assertEqual(self.summary("run")["params_sha256"], straight["params_sha256"])
+        steps = [record["step"] for record in self.metrics("run") if record["kind"] == "train"]
+        self.assertEqual(steps, list(range(step)))
+
+    def test_a_host_that_is_gone_is_left_out_and_its_stages_move(self):
+        """127.0.0.2 is reached by an agent, as other hosts are by ssh, until that finds it gone."""
+        agent = self.write("agent", f"#!/bin/bash\n[[ ! -e {self.folder}/gone ]] || exit 255\nshift; exec bash -c \"$*\"\n")
+        agent.chmod(0o755)
+        words = ("--hosts", "localhost,127.0.0.2", "--mpirun", "--mca", "--mpirun", "plm_rsh_agent", "--mpirun", agent)
+        process, console = self.training("run", "--restarts", 1, *words, "--set", "checkpoint.every_steps=3")
+        self.wait_for_checkpoint("run")
+        (self.folder / "gone").touch()
+        os.kill(self.pid_of(1), signal.SIGKILL)
+        console = self.read_until(process, "no answer from 127.0.0.2: going on with 1 workers of 2", console)
+        console = self.read_until(process, " step ", console)
+        process.terminate()
+        code, console = self.ended(process, console)
+        self.assertEqual(code, OK, console)
+        summary = self.summary("run")
+        self.assertEqual([worker["stages"] for worker in summary["workers"]], [[0, 1]])
+        straight = self.train("straight", "train.epochs=4000", f"train.max_steps={summary['step']}")
+        self.assertEqual(summary["params_sha256"], straight["params_sha256"])
+
+    def test_no_oftener_than_it_is_told(self):
+        program = self.other_program("kill -KILL $$")
+        code, console = self.finished(self.config, "--out", "run", "--restarts", 2, "--lamina", program)
+        self.assertEqual(code, PEER_LOST, console)
+        self.assertEqual(self.num_launches(), 3)
+        self.assertIn("restart 1 of 2, from step 0, since there is no checkpoint yet", console)
+        self.assertIn("after 2 of 2 restarts; more in run.logs", self.verdict(console))
+
+    def test_what_would_fail_again_is_not_begun_again(self):
+        for code in (CONFIG, STORAGE, DEVICE):
+            with self.subTest(code):
+                program = self.other_program(f"exit {code}")
+                ended, console = self.finished(self.config, "--out", f"run-{code}", "--restarts", 3, "--lamina", program)
+                self.assertEqual(ended, code, console)
+                self.assertEqual(self.num_launches(f"run-{code}"), 1)
+
+    def test_who_was_told_to_stop_does_not_begin_again(self):
+        """A worker that is lost after the stop: the run is over."""
+        lost_at_stop = self.other_program("""exec python3 -c '
+import os, signal
+signal.signal(signal.SIGUSR2, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+print(" step ", flush=True)
+while True:
+    signal.pause()'
+""")
+        process, console = self.training("run", "--restarts", 3, "--lamina", lost_at_stop)
+        process.terminate()
+        code, console = self.ended(process, console)
+        self.assertEqual(code, PEER_LOST, console)
+        self.assertEqual(self.num_launches(), 1)
+
+    def test_what_makes_no_sense_is_refused(self):
+        for words in (("--restarts", "-1"), ("--restarts", "1", "--command", "bench")):
+            code, console = self.finished(self.config, "--out", "run", *words)
+            self.assertEqual(code, CONFIG, console)
+            self.assertIn("--restarts: expected", console)
+
+
+if __name__ == "__main__":
+    unittest.main()
