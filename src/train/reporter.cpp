@@ -23,7 +23,7 @@ constexpr double flush_s = 0.5;           // of what others read while it is wri
 constexpr int bar_width = 24;
 
 // What a run that stopped at `start_step` had told: later lines are of steps that will be done again.
-std::string kept_lines(const std::filesystem::path& path, std::int64_t start_step) {
+std::string kept_lines(const std::filesystem::path& path, std::int64_t start_step, bool start_evaluated) {
   if (start_step == 0 || !std::filesystem::exists(path)) return {};
   std::string kept;
   const std::string text = read_file(path);
@@ -32,7 +32,8 @@ std::string kept_lines(const std::filesystem::path& path, std::int64_t start_ste
     const Json record = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (record.is_discarded()) continue;
     const std::int64_t step = record.at("step");
-    if (step < start_step || (step == start_step && record.at("kind") == "eval")) kept += line;
+    const bool stays = start_evaluated && step == start_step && record.at("kind") == "eval";
+    if (step < start_step || stays) kept += line;
   }
   return kept;
 }
@@ -48,7 +49,7 @@ std::string duration_text(double s) {
 Reporter::Reporter(ReporterOptions options) : options_(std::move(options)), figures_(options_.figures) {
   if (options_.directory.empty()) return;
   const std::filesystem::path metrics = options_.directory / "metrics.jsonl";
-  write_file_atomically(metrics, kept_lines(metrics, options_.start_step));
+  write_file_atomically(metrics, kept_lines(metrics, options_.start_step, options_.start_evaluated));
   metrics_.open(metrics, std::ios::app);
   if (options_.tensorboard_every_steps > 0)
     events_ = std::make_unique<EventFile>(options_.directory / "tensorboard", options_.start_step);

@@ -29,6 +29,7 @@ std::unique_ptr<SumHandle> Wishes::vote() {
 void Wishes::begin() {
   begun_ = true;
   is_over_ = verdict_ && verdict_(0).over;
+  if (is_over_) log_info("stopping at once: train.early_stop had stopped the run here");
   if (has_replicas()) votes_ = vote();
 }
 

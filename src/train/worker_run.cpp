@@ -203,6 +203,7 @@ WorkerHooks WorkerRun::make_hooks() {
   if (is_sink()) {
     reporter_.emplace(ReporterOptions{.directory = writes() ? plan_.config.out : "",
                                       .start_step = start_.step(),
+                                      .start_evaluated = start_.evaluated(),
                                       .display = display(),
                                       .tensorboard_every_steps = plan_.config.metrics.tensorboard_every_steps,
                                       .figures = figures_of(plan_),

@@ -30,6 +30,7 @@ class EventFile;
 struct ReporterOptions {
   std::filesystem::path directory{};  ///< of metrics.jsonl and TensorBoard's files; empty: none are written
   std::int64_t start_step = 0;        ///< lines of steps from here on, left from before a resume, are dropped
+  bool start_evaluated = true;        ///< that of an evaluation at this step is kept
   Display display = Display::nothing;
   std::int64_t tensorboard_every_steps = 0;       ///< 0: no files for TensorBoard
   RunFigures figures{};                           ///< who computes what, and no step done
