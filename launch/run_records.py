@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 UNEXPECTED, PEER_LOST, TIMEOUT, DEVICE = 1, 7, 8, 9
 KINDS = {1: "unexpected", 2: "config", 3: "data", 4: "checkpoint", 5: "storage", 6: "contract", 7: "peer_lost",
-         8: "timeout", 9: "device"}
+         8: "timeout", 9: "device", 10: "nonfinite"}
 
 
 class Record(NamedTuple):

@@ -21,7 +21,7 @@ constexpr int no_such_program = 127;
   if (first.exit_code < 0) throw Error(ErrorKind::peer_lost, message);
   if (first.exit_code == no_such_program) throw Error(ErrorKind::config, message);
   if (first.exit_code >= static_cast<int>(ErrorKind::config) &&
-      first.exit_code <= static_cast<int>(ErrorKind::device))
+      first.exit_code <= static_cast<int>(ErrorKind::nonfinite))
     throw Error(static_cast<ErrorKind>(first.exit_code), message);
   throw std::runtime_error(message);
 }

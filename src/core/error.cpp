@@ -20,6 +20,8 @@ std::string_view name(ErrorKind kind) {
       return "timeout";
     case ErrorKind::device:
       return "device";
+    case ErrorKind::nonfinite:
+      return "nonfinite";
   }
   return "unknown";
 }

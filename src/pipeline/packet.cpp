@@ -14,7 +14,7 @@ using Json = nlohmann::json;
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LossReport, branch, loss, correct)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModuleReport, losses)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(StageReport, compute_s, age_steps, snapshot_wait_s, replica_wait_s,
-                                   input_wait_s, room_wait_s, memory_mib, device_memory_mib)
+                                   input_wait_s, room_wait_s, memory_mib, device_memory_mib, skipped)
 
 namespace {
 
@@ -65,6 +65,7 @@ Message to_message(Packet packet, const LaneSpec& lane, at::Device device) {
       {"batch", packet.batch},
       {"closes", packet.closes_evaluation},
       {"evaluated", packet.evaluated},
+      {"skipped", packet.skipped},
       {"modules", packet.modules},
       {"stages", packet.stages},
       {"notes", packet.notes},
@@ -90,6 +91,7 @@ Packet to_packet(Message message) {
     header.at("batch").get_to(packet.batch);
     header.at("closes").get_to(packet.closes_evaluation);
     header.at("evaluated").get_to(packet.evaluated);
+    header.at("skipped").get_to(packet.skipped);
     header.at("modules").get_to(packet.modules);
     header.at("stages").get_to(packet.stages);
     header.at("notes").get_to(packet.notes);

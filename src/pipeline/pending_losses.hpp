@@ -18,8 +18,15 @@ class PendingLosses {
   void next_module() { modules_.emplace_back(); }
   void add(const std::string& branch, const BranchResult& result);
 
-  /// All of them, in one copy, without changing a bit.
-  std::vector<ModuleReport> read() const;
+  /// All losses together, as one number of shape {1} and in double: finite only if they all are.
+  at::Tensor total() const;
+
+  struct Read {
+    std::vector<ModuleReport> modules{};
+    std::vector<double> further{};
+  };
+  /// All of them, and further numbers behind them, in one copy, without changing a bit.
+  Read read(const std::vector<at::Tensor>& further = {}) const;
 
  private:
   struct Said {

@@ -32,6 +32,7 @@ void add(ModuleReport& report, const ModuleReport& more) {
 
 void add(StageReport& report, const StageReport& more) {
   report.age_steps = std::max(report.age_steps, more.age_steps);
+  report.skipped = report.skipped || more.skipped;
   for (double StageReport::* figure :
        {&StageReport::compute_s, &StageReport::snapshot_wait_s, &StageReport::replica_wait_s,
         &StageReport::input_wait_s, &StageReport::room_wait_s, &StageReport::memory_mib,
@@ -106,6 +107,7 @@ void join(Packet& packet, Packet piece) {
                     "{} (kind {}, {} samples)",
                     packet.step, static_cast<int>(packet.kind), packet.batch, piece.step,
                     static_cast<int>(piece.kind), piece.batch));
+  packet.skipped = packet.skipped || piece.skipped;  // replicas agree: theirs are alike
   append_samples(packet.x_BCHW, piece.x_BCHW);
   append_samples(packet.y_B, piece.y_B);
   append_samples(packet.image_BCHW, piece.image_BCHW);

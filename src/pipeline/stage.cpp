@@ -3,7 +3,8 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <iterator>
+#include <algorithm>
+#include <cmath>
 #include <thread>
 
 #include "lamina/core/clock.hpp"
@@ -15,11 +16,6 @@
 namespace lamina {
 namespace {
 
-// The part of a batch that is here.
-double share(const Packet& packet) {
-  return static_cast<double>(packet.y_B.size(0)) / static_cast<double>(packet.batch);
-}
-
 // The same first values, in tensors of its own but for the running statistics, of which there is one set.
 Module older_version(const Module& module, const Initializer& init) {
   Module older(module.spec(), init);
@@ -29,8 +25,13 @@ Module older_version(const Module& module, const Initializer& init) {
   return older;
 }
 
-void append(std::vector<ModuleReport>& all, std::vector<ModuleReport> more) {
-  std::move(more.begin(), more.end(), std::back_inserter(all));
+void append_statistics(const Module& module, std::vector<at::Tensor>& all) {
+  const auto take = [&all](const auto& owner) {
+    for (const NamedTensor& entry : owner.tensors())
+      if (!entry.trained) all.push_back(entry.tensor);
+  };
+  std::for_each(module.blocks().begin(), module.blocks().end(), take);
+  std::for_each(module.branches().begin(), module.branches().end(), take);
 }
 
 }  // namespace
@@ -45,6 +46,9 @@ Stage::Stage(const StageSpec& spec, const StageOptions& options, const Initializ
     if (options.two_versions) parts_.back().older = older_version(parts_.back().module, init);
   }
   gradients_.resize(parts_.size());
+  if (skips())
+    for (const Part& part : parts_) append_statistics(part.module, statistics_);
+  for (const at::Tensor& tensor : statistics_) kept_statistics_.push_back(tensor.clone());
   for (const Part& part : parts_)
     for (const Module::Ema& ema : part.module.emas()) emas_.emplace(ema.block, &ema.copy);
   for (const BlockSpec& block : spec.foreign_emas) {
@@ -91,12 +95,16 @@ Packet Stage::process(Packet packet) {
   sum_wait_s_ = 0;
   if (packet.kind == PacketKind::eval)
     packet.x_BCHW = eval(packet);
+  else if (packet.skipped)
+    packet.x_BCHW = pass_on(packet, {.branch = "", .loss = std::nan(""), .correct = -1});
   else
     packet.x_BCHW = options_.sleep_s > 0 ? sleep(packet) : train(packet);
   if (!packet.x_BCHW.defined()) packet.x_BCHW = no_features;
   for (std::size_t i = earlier; i < packet.modules.size(); ++i)
-    for (LossReport& report : packet.modules[i].losses) report.loss *= share(packet);
-  packet.stages.push_back({.compute_s = watch.elapsed_s() - sum_wait_s_, .replica_wait_s = sum_wait_s_});
+    for (LossReport& report : packet.modules[i].losses) report.loss *= packet.share();
+  packet.stages.push_back({.compute_s = watch.elapsed_s() - sum_wait_s_,
+                           .replica_wait_s = sum_wait_s_,
+                           .skipped = packet.skipped});
   return packet;
 }
 
@@ -112,6 +120,7 @@ at::Tensor Stage::train(Packet& packet) {
     update(closed.part, std::move(grads), packet);
   });
   PendingLosses losses;
+  keep_statistics();
   at::Tensor x_BCHW = arriving(std::move(packet.x_BCHW));
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     const Module& module = parts_[i].module;
@@ -134,19 +143,23 @@ at::Tensor Stage::train(Packet& packet) {
     sweep.next();
   }
   sweep.finish();
-  finish_updates(packet.lr);
-  append(packet.modules, losses.read());
+  finish_step(packet, losses);
   return output;
 }
 
-// The packet goes on as a step's would: with activations of their size, and a loss for every branch.
 at::Tensor Stage::sleep(Packet& packet) const {
   const JitterKey key{.stream = static_cast<std::uint64_t>(index()),
                       .number = static_cast<std::uint64_t>(packet.step)};
   std::this_thread::sleep_for(Seconds(options_.sleep_s * jitter(options_.sleep_deviation, key)));
+  return pass_on(packet, {});
+}
+
+// The packet goes on as a step's would: with activations of their size, and the same said of every branch.
+at::Tensor Stage::pass_on(Packet& packet, const LossReport& said) const {
   for (const Part& part : parts_) {
     ModuleReport report;
-    for (const Branch& branch : part.module.branches()) report.losses.push_back({branch.spec().name, 0, 0});
+    for (const Branch& branch : part.module.branches())
+      report.losses.push_back({branch.spec().name, said.loss, said.correct});
     packet.modules.push_back(std::move(report));
   }
   if (parts_.back().module.spec().is_last) return {};
@@ -170,46 +183,6 @@ void Stage::train_branches(const Module& module, const at::Tensor& features, con
   }
 }
 
-void Stage::share_gradients(BeginSum begin, Seconds limit) {
-  begin_sum_ = std::move(begin);
-  sum_limit_ = limit;
-}
-
-void Stage::update(std::size_t index, std::vector<at::Tensor> grads, const Packet& packet) {
-  if (!begin_sum_) return apply(index, grads, packet.lr);
-  const at::NoGradGuard no_grad;
-  at::_foreach_mul_(grads, share(packet));
-  sums_.push_back({index, begin_sum_(grads)});
-}
-
-void Stage::finish_updates(double lr) {
-  for (; !sums_.empty(); sums_.pop_front()) {
-    const Stopwatch watch;
-    const std::vector<at::Tensor> grads = sums_.front().gradients->wait(sum_limit_);
-    sum_wait_s_ += watch.elapsed_s();
-    apply(sums_.front().part, grads, lr);
-  }
-}
-
-void Stage::apply(std::size_t index, const std::vector<at::Tensor>& grads, double lr) {
-  Part& part = parts_[index];
-  if (gradient_observer_) {
-    std::size_t i = 0;
-    for (const NamedTensor& entry : part.module.tensors())
-      if (entry.trained) gradient_observer_(entry.name, grads[i++]);
-  }
-  part.module.update_emas(options_.ema_momentum);
-  if (part.older) {
-    // No micro-batch is open any more that used the older ones: the newer go on in their place.
-    const at::NoGradGuard no_grad;
-    const std::vector<at::Tensor> parameters = part.older->parameters();
-    at::_foreach_copy_(parameters, part.module.parameters());
-    part.optimizer.follow(parameters);
-    std::swap(part.module, *part.older);
-  }
-  part.optimizer.step(grads, lr);
-}
-
 at::Tensor Stage::eval(Packet& packet) const {
   const Module& last = parts_.back().module;
   at::Tensor x_BCHW = arriving(std::move(packet.x_BCHW));
@@ -223,7 +196,7 @@ at::Tensor Stage::eval(Packet& packet) const {
   PendingLosses losses;
   losses.next_module();
   losses.add("classifier", last.classifier().eval(x_BCHW, packet.targets()));
-  append(packet.modules, losses.read());
+  packet.modules.push_back(losses.read().modules.front());
   return {};
 }
 

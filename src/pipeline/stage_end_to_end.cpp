@@ -82,7 +82,10 @@ void Stage::add_loss(Open& open, const at::Tensor& features, Packet& packet) con
   PendingLosses losses;
   losses.next_module();
   losses.add(classifier.spec().name, result);
-  packet.modules.back() = losses.read().front();
+  std::vector<ModuleReport> said(parts_.size());
+  said.back() = losses.read().modules.front();
+  require_finite(open.step, said, {});
+  packet.modules.back() = std::move(said.back());
   packet.modules.back().losses.front().loss *= share;
   open.loss_grad = result.own_grad * share;
   open.branch_grads = std::move(result.parameter_grads);
@@ -101,6 +104,7 @@ at::Tensor Stage::backward(int micro, at::Tensor grad_BCHW) {
   Open open = std::move(*found);
   open_.erase(found);
   step_lr_ = open.lr;
+  step_ = open.step;
   const bool to_input = spec_.modules.front().index > 0;
   if (options_.sleep_s > 0) {
     sleep_part(options_, 1 - forward_share, index(), open.step);
@@ -133,17 +137,20 @@ void Stage::add_gradients(std::size_t part, std::vector<at::Tensor> grads, bool 
   std::vector<at::Tensor>& sum = gradients_[part];
   // Out of place: a gradient may be an expanded view, or be somebody else's as well.
   sum = sum.empty() ? std::move(grads) : at::_foreach_add(sum, grads);
-  if (complete && begin_sum_) sums_.push_back({part, begin_sum_(sum)});
+  if (complete && begin_sum_) due_.push_back({.part = part, .sum = begin_sum_(sum)});
 }
 
 double Stage::update() {
   const Stopwatch watch;
   sum_wait_s_ = 0;
   if (options_.sleep_s == 0) {
-    if (begin_sum_)
-      finish_updates(step_lr_);
-    else
-      for (std::size_t i = 0; i < parts_.size(); ++i) apply(i, gradients_[i], step_lr_);
+    for (std::size_t i = 0; i < parts_.size() && !begin_sum_; ++i) {
+      measure(i, gradients_[i]);
+      apply(norms_.back(), gradients_[i], step_lr_);
+    }
+    finish_updates(step_lr_);
+    require_finite(step_, {}, PendingLosses().read(whole_norms()).further);
+    norms_.clear();
   }
   for (std::vector<at::Tensor>& sum : gradients_) sum.clear();
   ++steps_done_;

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::array kKinds = {ErrorKind::config,  ErrorKind::data,     ErrorKind::checkpoint,
                                ErrorKind::storage, ErrorKind::contract, ErrorKind::peer_lost,
-                               ErrorKind::timeout, ErrorKind::device};
+                               ErrorKind::timeout, ErrorKind::device,   ErrorKind::nonfinite};
 
 TEST(Error, EveryKindHasItsOwnNameAndExitCode) {
   std::set<std::string_view> names;

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace lamina {
 namespace {
 
@@ -17,7 +19,7 @@ TEST(PendingLosses, AreReadAsTheyAreModuleByModule) {
   losses.next_module();
   losses.add("classifier", {.loss = third, .correct = at::full({}, 0, at::kLong)});
 
-  const std::vector<ModuleReport> reports = losses.read();
+  const auto [reports, further] = losses.read({tenth, third.reshape({1})});
   ASSERT_EQ(reports.size(), 3u);
   ASSERT_EQ(reports[0].losses.size(), 2u);
   EXPECT_EQ(reports[0].losses[0].branch, "independent");
@@ -29,10 +31,22 @@ TEST(PendingLosses, AreReadAsTheyAreModuleByModule) {
   EXPECT_TRUE(reports[1].losses.empty());
   ASSERT_EQ(reports[2].losses.size(), 1u);
   EXPECT_EQ(reports[2].losses[0].correct, 0);
+  EXPECT_EQ(further, (std::vector<double>{0.1, third.item<double>()}));
+}
+
+TEST(PendingLosses, TheirTotalIsFiniteOnlyIfTheyAllAre) {
+  PendingLosses losses;
+  losses.next_module();
+  losses.add("independent", {.loss = at::full({}, 3e38, at::kFloat), .correct = {}});
+  losses.add("cascaded", {.loss = at::full({}, 3e38, at::kFloat), .correct = {}});
+  EXPECT_TRUE(losses.total().isfinite().all().item<bool>());
+  losses.next_module();
+  losses.add("classifier", {.loss = at::full({}, -INFINITY, at::kFloat), .correct = {}});
+  EXPECT_FALSE(losses.total().isfinite().any().item<bool>());
 }
 
 TEST(PendingLosses, NoneAreNone) {
-  EXPECT_TRUE(PendingLosses().read().empty());
+  EXPECT_TRUE(PendingLosses().read().modules.empty());
 }
 
 }  // namespace

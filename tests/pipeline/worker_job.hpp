@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -50,12 +51,14 @@ struct Trial {
   std::string schedule = "streaming";
   int micro_batches = 1;
   std::int64_t num_stages = 4;
+  std::optional<std::size_t> poisoned{};  // a packet that has an infinity in its first sample
 };
 
 // Stages on groups of workers that are threads.
 class Job {
  public:
   Job(int num_groups, const Trial& trial) : trial_(trial) {
+    if (trial.poisoned) packets_.at(*trial.poisoned).x_BCHW[0].fill_(INFINITY);
     const auto cut = cut_into_stages(trial.modules, trial.num_stages);
     stage_specs_ = make_stage_specs(cut, trial.options.window, true);
     const bool streams = trial.schedule == "streaming";

@@ -16,6 +16,7 @@ enum class ErrorKind {
   peer_lost = 7,   ///< another worker failed or vanished: look at its message
   timeout = 8,     ///< a peer is alive but too slow, or stuck: raise the limit or look at the peer
   device = 9,      ///< the machine lacks what the configuration asks for
+  nonfinite = 10,  ///< a loss or gradient is NaN or infinite: lower the learning rate, or clip gradients
 };
 
 /// The kind's name as messages print it, e.g. "peer_lost".

@@ -41,6 +41,7 @@ struct StageReport {
   double room_wait_s = 0;        ///< as input_wait_s, for the stage after
   double memory_mib = 0;         ///< resident in the process
   double device_memory_mib = 0;  ///< the most that tensors of the process have taken of its GPU
+  bool skipped = false;          ///< it left its state as it was: see Packet::skipped
 };
 
 /// One batch, or a mark, on its way through the stages. What a stage has to tell rides along, so that the
@@ -54,14 +55,20 @@ struct Packet {
   std::int64_t batch = 0;          ///< samples of all replicas' pieces together; of a mark 0
   bool closes_evaluation = false;  ///< the last eval packet of a run over the test set
   bool evaluated = false;          ///< of a mark: no evaluation is due any more at this step
-  at::Tensor x_BCHW{};             ///< undefined in a mark
-  at::Tensor y_B{};                ///< int64; undefined in a mark
-  at::Tensor image_BCHW{};         ///< what decoders are to show, uint8; undefined where none does
+  /// Of a train packet: a stage passed so far found a number that is not finite (OnNonfinite::skip). It and
+  /// those behind it leave this step out; those behind it compute nothing and say NaN of its losses.
+  bool skipped = false;
+  at::Tensor x_BCHW{};                  ///< undefined in a mark
+  at::Tensor y_B{};                     ///< int64; undefined in a mark
+  at::Tensor image_BCHW{};              ///< what decoders are to show, uint8; undefined where none does
   std::vector<ModuleReport> modules{};  ///< of a train packet: the modules passed so far, in order
   std::vector<StageReport> stages{};    ///< the stages passed so far, in order
   std::vector<std::string> notes{};     ///< of a mark: what each stage passed so far wrote down
 
   bool is_mark() const { return kind != PacketKind::train && kind != PacketKind::eval; }
+  double share() const {  ///< the part of the batch that is here
+    return static_cast<double>(y_B.size(0)) / static_cast<double>(batch);
+  }
   Targets targets() const { return {y_B, image_BCHW}; }
   std::int64_t samples() const { return x_BCHW.defined() ? x_BCHW.size(0) : 0; }
 };

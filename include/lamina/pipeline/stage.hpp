@@ -20,6 +20,18 @@
 
 namespace lamina {
 
+/// What a stage does about a training step of which a loss, or the norm of a module's gradients, is NaN or
+/// infinite (beyond 1e19 a norm is infinite, too, in float32).
+enum class OnNonfinite {
+  /// Error{nonfinite} ends the run. The stage has been updated by then and is spoilt.
+  stop,
+  /// The stage leaves the step out: its parameters, momentum, running statistics and EMAs stay as the step
+  /// found them, to the bit, and are published as the next version. So do all later stages (Packet::skipped);
+  /// earlier ones keep their update. No module is updated before all of the stage's gradients are there, so
+  /// they are all held until then.
+  skip,
+};
+
 /// How a stage's modules are trained.
 struct StageOptions {
   SgdConfig sgd{};
@@ -31,10 +43,14 @@ struct StageOptions {
   bool recompute = false;      ///< end to end: keep a piece's input alone and run it again for its backward
   bool two_versions = false;   ///< end to end: a step's gradients are those at the parameters of one step ago
   Precision precision = Precision::fp32;
+  /// > 0: a module's gradients, of its blocks and branches together and summed over replicas, are scaled down
+  /// to this norm where they are longer, as torch.nn.utils.clip_grad_norm_ does it.
+  double clip_grad_norm = 0;
+  OnNonfinite on_nonfinite = OnNonfinite::stop;  ///< end to end: stop
   bool rounds_output = false;  ///< what leaves the stage is bfloat16, whoever takes it and by whatever way
 };
 
-/// Sees every gradient of a step, by the parameter's name, before the optimizer uses it.
+/// Sees every gradient of a step, by the parameter's name, as the optimizer is about to use it.
 using GradientObserver = std::function<void(const std::string& name, const at::Tensor& grad)>;
 
 /// Begins to add up gradients over a stage's replicas; never waits.
@@ -72,6 +88,7 @@ class Stage {
   /// One training step, or one evaluation forward, by the packet's kind. The packet goes out with this
   /// stage's output, detached, and its reports; the network's last stage leaves no activation. Marks are not
   /// for a stage. Before a training step every shadow has to have been filled.
+  /// @throws Error{nonfinite} as OnNonfinite has it, naming step, module, and head or tensor.
   Packet process(Packet packet);
 
   /// @name End-to-end training
@@ -82,12 +99,13 @@ class Stage {
   /// @{
   /// Keeps what backward needs. The micro-batch goes out as a packet from process() does; what the network's
   /// last stage says of it is the micro-batch's share of the batch. Its report counts what the stage has
-  /// computed since the last one.
+  /// computed since the last one. @throws Error{nonfinite} for the loss.
   Packet forward(Packet micro_batch, int micro);
   /// Adds up the parameters' gradients for one at the stage's output; the network's last stage begins with
   /// its own loss. @return the gradient at the stage's input, dense; undefined for the network's first stage.
   at::Tensor backward(int micro, at::Tensor grad_BCHW);
-  /// @return the seconds that it waited for the other replicas' gradients.
+  /// @return the seconds that it waited for the other replicas' gradients. @throws Error{nonfinite} for the
+  /// gradients.
   double update();
   /// Micro-batches between their forward and their backward.
   std::size_t num_open() const { return open_.size(); }
@@ -126,9 +144,35 @@ class Stage {
   at::Tensor eval(Packet& packet) const;
   void train_branches(const Module& module, const at::Tensor& features, const Packet& packet,
                       class WindowSweep& sweep, class PendingLosses& losses) const;
+  /// The norms of a module's gradients, where they were computed.
+  struct GradientNorm {
+    std::size_t part;
+    at::Tensor each;   // by parameter
+    at::Tensor whole;  // of them all as one vector, scalar
+  };
+  /// A module that is not updated yet.
+  struct Due {
+    std::size_t part;
+    std::vector<at::Tensor> gradients{};
+    std::unique_ptr<SumHandle> sum{};  // over the replicas; takes the place of the gradients
+  };
+
+  bool skips() const { return options_.on_nonfinite == OnNonfinite::skip; }
+  void keep_statistics();
+  at::Tensor pass_on(Packet& packet, const LossReport& said) const;
   void update(std::size_t part, std::vector<at::Tensor> grads, const Packet& packet);
+  void finish_step(Packet& packet, const PendingLosses& losses);
+  void finish_or_skip(Packet& packet, const PendingLosses& losses);
   void finish_updates(double lr);
-  void apply(std::size_t part, const std::vector<at::Tensor>& grads, double lr);
+  std::vector<at::Tensor> wait_for(SumHandle& sum);
+  void measure(std::size_t part, const std::vector<at::Tensor>& grads);
+  void apply(const GradientNorm& norm, std::vector<at::Tensor> grads, double lr);
+  std::vector<at::Tensor> whole_norms() const;
+  /// What of a step is not finite, by its losses, if there are any, and the norms as they were read.
+  std::optional<std::string> nonfinite(const std::vector<ModuleReport>& losses,
+                                       const std::vector<double>& norms) const;
+  void require_finite(std::int64_t step, const std::vector<ModuleReport>& losses,
+                      const std::vector<double>& norms) const;
 
   /// A micro-batch between its forward and its backward.
   struct Open {
@@ -147,11 +191,6 @@ class Stage {
   bool is_ahead() const { return steps_begun_ > steps_done_ + 1; }
   void add_gradients(std::size_t part, std::vector<at::Tensor> grads, bool complete);
 
-  struct Sum {
-    std::size_t part;
-    std::unique_ptr<SumHandle> gradients;
-  };
-
   StageSpec spec_;
   StageOptions options_;
   std::vector<Part> parts_;
@@ -161,13 +200,18 @@ class Stage {
   std::map<std::string, std::vector<at::Tensor>> shadows_;
   BeginSum begin_sum_;
   Seconds sum_limit_{0};
-  std::deque<Sum> sums_;  // of the modules that are not updated yet, in the order of their beginning
+  std::deque<Due> due_;                      // in the order in which their gradients were complete
+  std::vector<GradientNorm> norms_;          // of the step, in the same order
+  std::vector<at::Tensor> statistics_;       // running ones of all modules, where steps may be skipped
+  std::vector<at::Tensor> kept_statistics_;  // as the step found them
+  std::uint64_t num_nonfinite_ = 0;          // steps that this stage was the first to skip
   double sum_wait_s_ = 0;
   GradientObserver gradient_observer_;
   ModuleObserver module_observer_;
   std::deque<Open> open_;                           // micro-batches, oldest first
   std::vector<std::vector<at::Tensor>> gradients_;  // by part: of the step's micro-batches so far
   double step_lr_ = 0;                              // of the step whose backwards are under way
+  std::int64_t step_ = 0;                           // its number
   std::int64_t steps_begun_ = 0;
   std::int64_t steps_done_ = 0;
   double unreported_s_ = 0;  // computed since the last report
