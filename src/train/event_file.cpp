@@ -50,6 +50,7 @@ constexpr std::array scalars = {
     Scalar{"snapshot_wait_s", "stage"},
     Scalar{"replica_wait_s", "stage"},
     Scalar{"snapshot_age", "stage"},
+    Scalar{"skipped", "stage"},
     Scalar{"memory_mib", "stage"},
     Scalar{"device_memory_mib", "stage"},
     Scalar{"test_accuracy", ""},

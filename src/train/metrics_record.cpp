@@ -36,6 +36,7 @@ void add(StageFigures& stage, const Json& record, std::size_t index, double step
   stage.room_s += number(record, "room_wait_s", index);
   stage.snapshot_s += number(record, "snapshot_wait_s", index);
   stage.replicas_s += number(record, "replica_wait_s", index);
+  stage.skipped_steps += number(record, "skipped", index);
   stage.snapshot_age_steps = number(record, "snapshot_age", index);
   stage.memory_bytes = number(record, "memory_mib", index) * bytes_per_mib;
   stage.device_memory_bytes = number(record, "device_memory_mib", index) * bytes_per_mib;
@@ -62,6 +63,7 @@ Json train_record(const Packet& packet, double step_s, const RunFigures& run) {
     record["snapshot_wait_s"].push_back(stage.snapshot_wait_s);
     record["replica_wait_s"].push_back(stage.replica_wait_s);
     record["snapshot_age"].push_back(stage.age_steps);
+    record["skipped"].push_back(stage.skipped ? 1 : 0);
     record["memory_mib"].push_back(stage.memory_mib);
     record["device_memory_mib"].push_back(stage.device_memory_mib);
   }

@@ -9,7 +9,9 @@
 #include "event_file.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
+#include "lamina/core/log.hpp"
 #include "metrics_record.hpp"
+#include "spike_watch.hpp"
 
 namespace lamina {
 namespace {
@@ -47,6 +49,7 @@ std::string duration_text(double s) {
 }
 
 Reporter::Reporter(ReporterOptions options) : options_(std::move(options)), figures_(options_.figures) {
+  if (options_.spike_factor > 0) spikes_ = std::make_unique<SpikeWatch>(options_.spike_factor);
   if (options_.directory.empty()) return;
   const std::filesystem::path metrics = options_.directory / "metrics.jsonl";
   write_file_atomically(metrics, kept_lines(metrics, options_.start_step, options_.start_evaluated));
@@ -98,6 +101,8 @@ void Reporter::on_train(const Packet& packet) {
   }
   if (metrics_.is_open() || options_.show) tell(train_record(packet, step_s, figures_));
   show_step(packet, step_s);
+  if (!spikes_) return;
+  for (const std::string& line : spikes_->see(packet)) log_warning(line);
 }
 
 void Reporter::on_eval(const Packet& packet) {

@@ -29,6 +29,11 @@ void TrainConfig::visit(FieldVisitor& v) {
   v.field("stop_before", &stop_before,
           "stop with a checkpoint once the process is so old, such as 3h50m; empty: never");
   v.section("early_stop", early_stop);
+  v.field("clip_grad_norm", &clip_grad_norm,
+          "norm that a module's gradients are scaled down to where they are longer; 0: none", at_least(0));
+  v.field("on_nonfinite", &on_nonfinite,
+          "a loss or gradient is NaN or infinite: stop the run, or skip the step from that stage on",
+          one_of({"stop", "skip"}));
   v.section("sgd", sgd);
 }
 
@@ -44,6 +49,8 @@ void MetricsConfig::visit(FieldVisitor& v) {
       "empty: nowhere");
   v.field("tensorboard_every_steps", &tensorboard_every_steps,
           "steps between scalars for TensorBoard, in the run's folder tensorboard; 0: none", at_least(0));
+  v.field("spike_factor", &spike_factor,
+          "a loss that rises above so many times the median of its last 64 is logged; 0: none", at_least(0));
 }
 
 void RunConfig::visit(FieldVisitor& v) {

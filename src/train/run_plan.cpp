@@ -156,11 +156,14 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   plan.backbone = make_backbone(config.model, plan.data.shape, config.model.classes);
   plan.modules = make_modules(plan.backbone, module_ends(plan.backbone, config), config.method);
   const MlaanConfig mlaan = resolve_mlaan(config.method);
-  plan.stage_options = {.sgd = config.train.sgd,
-                        .window = mlaan.window,
-                        .ema_momentum = mlaan.momentum,
-                        .precision = precision_of(config.pipeline.precision),
-                        .rounds_output = config.pipeline.transfer == "bf16"};
+  plan.stage_options = {
+      .sgd = config.train.sgd,
+      .window = mlaan.window,
+      .ema_momentum = mlaan.momentum,
+      .precision = precision_of(config.pipeline.precision),
+      .clip_grad_norm = config.train.clip_grad_norm,
+      .on_nonfinite = config.train.on_nonfinite == "skip" ? OnNonfinite::skip : OnNonfinite::stop,
+      .rounds_output = config.pipeline.transfer == "bf16"};
   if (trains_end_to_end(config.pipeline)) {
     plan.stage_options.micro_batches = static_cast<int>(config.pipeline.micro_batches);
     plan.stage_options.recompute = config.pipeline.recompute;
@@ -173,6 +176,10 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
                 fmt::format("method.compat: release trains its first modules through later ones' "
                             "windows and needs one stage, found {} stages",
                             num_stages));
+  if (config.method.compat == "release" && config.train.on_nonfinite == "skip")
+    throw Error(ErrorKind::config,
+                "train.on_nonfinite: skip holds a stage's updates back to the step's end, and method.compat: "
+                "release updates averages before it; expected stop, found skip");
   plan.stages = make_stage_specs(cut, mlaan.window, mlaan.across_stages == "lookahead");
   plan.snapshots = resolve_policy(config.snapshots, num_stages, config.pipeline.buffers);
   if (config.snapshots.policy == "lag") config.snapshots.lag = plan.snapshots.lag;

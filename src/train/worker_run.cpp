@@ -206,6 +206,7 @@ WorkerHooks WorkerRun::make_hooks() {
                                       .start_evaluated = start_.evaluated(),
                                       .display = display(),
                                       .tensorboard_every_steps = plan_.config.metrics.tensorboard_every_steps,
+                                      .spike_factor = writes() ? plan_.config.metrics.spike_factor : 0,
                                       .figures = figures_of(plan_),
                                       .show = writes() ? figures_.publisher() : nullptr});
     hooks.sink = [this](const Packet& packet) { sink(packet); };

@@ -26,6 +26,7 @@ struct StageFigures {
   double snapshot_s = 0;  ///< waiting for versions
   double replicas_s = 0;  ///< waiting for the other replicas' gradients
   double snapshot_age_steps = 0;
+  double skipped_steps = 0;        ///< since the process began, by train.on_nonfinite: skip
   double memory_bytes = 0;         ///< resident in the process that computes the stage
   double device_memory_bytes = 0;  ///< the most that its tensors have taken of a GPU
 };

@@ -26,6 +26,7 @@ enum class Display {
 std::string duration_text(double s);
 
 class EventFile;
+class SpikeWatch;
 
 struct ReporterOptions {
   std::filesystem::path directory{};  ///< of metrics.jsonl and TensorBoard's files; empty: none are written
@@ -33,6 +34,7 @@ struct ReporterOptions {
   bool start_evaluated = true;        ///< that of an evaluation at this step is kept
   Display display = Display::nothing;
   std::int64_t tensorboard_every_steps = 0;       ///< 0: no files for TensorBoard
+  double spike_factor = 0;                        ///< of SpikeWatch, whose lines go to the log; 0: none
   RunFigures figures{};                           ///< who computes what, and no step done
   std::function<void(const RunFigures&)> show{};  ///< called after every step and evaluation, if set
 };
@@ -44,8 +46,9 @@ struct ReporterOptions {
 /// {"kind":"train","step":...,"planned_steps":...,"epoch":...,"lr":...,"step_s":...,"images_per_s":...,
 /// "rss_mib":of this process}, with lists by module, "loss", "accuracy", "stage", and "loss_independent"
 /// where modules have two branches, and lists by stage, "worker", "busy", "input_wait_s", "room_wait_s",
-/// "snapshot_wait_s", "replica_wait_s", "snapshot_age", "memory_mib", "device_memory_mib"; and one line an
-/// evaluation, {"kind":"eval",...}. What a worker with several stages waited is told by its first.
+/// "snapshot_wait_s", "replica_wait_s", "snapshot_age", "skipped" (1: it left the step out), "memory_mib",
+/// "device_memory_mib"; and one line an evaluation, {"kind":"eval",...}. What a worker with several stages
+/// waited is told by its first. A loss that is not finite is null.
 class Reporter {
  public:
   explicit Reporter(ReporterOptions options);
@@ -75,6 +78,7 @@ class Reporter {
   RunFigures figures_;
   std::ofstream metrics_;
   std::unique_ptr<EventFile> events_;
+  std::unique_ptr<SpikeWatch> spikes_;
   Stopwatch since_flushed_;
   Stopwatch since_packet_;
   Stopwatch since_shown_;

@@ -32,6 +32,8 @@ struct TrainConfig {
   std::int64_t eval_every_steps = 0;  ///< 0: after every epoch; always at the end
   std::string stop_before{};          ///< stop once the process is so old (duration.hpp); empty: never
   EarlyStopConfig early_stop{};
+  double clip_grad_norm = 0;          ///< of each module by itself; 0: none
+  std::string on_nonfinite = "stop";  ///< stop | skip, see OnNonfinite
   SgdConfig sgd{};
   void visit(FieldVisitor& v);
 };
@@ -47,6 +49,7 @@ struct MetricsConfig {
   std::string
       listen{};  ///< PORT of the loopback, or HOST:PORT, where worker 0 serves Prometheus; empty: nowhere
   std::int64_t tensorboard_every_steps = 0;  ///< 0: none
+  double spike_factor = 3;                   ///< see SpikeWatch; 0: losses are not watched
   void visit(FieldVisitor& v);
 };
 
