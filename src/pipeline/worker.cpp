@@ -189,7 +189,9 @@ void Worker::compute(const Action& action) {
 void Worker::train(const Action& action) {
   Stage& stage = stage_at(action.stage);
   Span span = begin(action, Activity::snapshot);
-  const StageReport used = snapshots_.refresh(stage, step_);
+  // A step that is skipped needs no shadows. Replicas do not wait for one another in it, so an owner may be
+  // ahead of this one, with the version gone.
+  const StageReport used = packet_.skipped ? StageReport{} : snapshots_.refresh(stage, step_);
   note(span);
   packet_ = stage.process(std::move(packet_));
   StageReport& report = packet_.stages.back();
