@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "lamina/core/files.hpp"
@@ -40,6 +42,17 @@ void to_json(Json& j, const RunSummary& summary) {
        {"params_sha256", summary.params_sha256},
        {"workers", summary.workers}};
   for (const WorkerReport& worker : summary.workers) j["peak_rss_mib"].push_back(worker.peak_rss_mib);
+}
+
+double slowest_worker_s(const RunSummary& summary) {
+  double slowest_s = 0;
+  if (summary.stage_seconds.empty()) return slowest_s;
+  for (const WorkerReport& worker : summary.workers) {
+    double seconds = 0;
+    for (const int stage : worker.stages) seconds += summary.stage_seconds[static_cast<std::size_t>(stage)];
+    slowest_s = std::max(slowest_s, seconds);
+  }
+  return slowest_s;
 }
 
 void write_summary(const std::filesystem::path& path, const RunSummary& summary) {

@@ -279,15 +279,8 @@ RunSummary WorkerRun::summarise(std::vector<WorkerReport> reports) const {
                      .params_sha256 = last_.params_sha256,
                      .workers = std::move(reports)};
   summary.seconds = summary.workers.back().account.total_s;
-  double slowest_s = 0;
-  if (!summary.stage_seconds.empty())
-    for (const WorkerGroup& group : plan_.groups) {
-      double group_s = 0;
-      for (const int stage : group.stages()) group_s += summary.stage_seconds[stage];
-      slowest_s = std::max(slowest_s, group_s);
-    }
   if (reporter_->seconds_per_step() > 0)
-    summary.pipeline_efficiency = slowest_s / reporter_->seconds_per_step();
+    summary.pipeline_efficiency = slowest_worker_s(summary) / reporter_->seconds_per_step();
   if (writes()) write_summary(std::filesystem::path(plan_.config.out) / "summary.json", summary);
   return summary;
 }

@@ -42,7 +42,9 @@ TEST(Clipping, ScalesAModulesGradientsToTheNormWhereTheyAreLonger) {
       for (const at::Tensor& grad : unclipped[module])
         square += grad.to(at::kDouble).square().sum().item<double>();
       const double norm = std::sqrt(square);
-      if (clip == small_norm) EXPECT_GT(norm, clip) << "nothing to clip in module " << module;
+      if (clip == small_norm) {
+        EXPECT_GT(norm, clip) << "nothing to clip in module " << module;
+      }
       const double factor = std::min(1.0, clip / (norm + 1e-6));
       for (std::size_t i = 0; i < found[module].size(); ++i)
         EXPECT_TRUE(at::allclose(found[module][i], unclipped[module][i] * factor, 1e-5, 1e-12))
