@@ -1,6 +1,8 @@
 #include <ATen/Parallel.h>
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+
 #include "lamina/nn/sgd.hpp"
 #include "nn/examples.hpp"
 

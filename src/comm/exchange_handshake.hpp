@@ -49,6 +49,13 @@ struct Verdict {
 };
 static_assert(sizeof(Verdict) == 36 && std::is_trivially_copyable_v<Verdict>);
 
+/// A message as it travels.
+template <class Message>
+  requires std::is_trivially_copyable_v<Message>
+std::string bytes_of(const Message& message) {
+  return {reinterpret_cast<const char*>(&message), sizeof(message)};
+}
+
 Greeting greeting();
 /// @throws Error{device} if there is no randomness to be had.
 Nonce fresh_nonce();

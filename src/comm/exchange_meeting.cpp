@@ -21,11 +21,6 @@ constexpr Seconds longest_handshake{10};
 constexpr const char* remedy = "; snapshots.interface chooses the network";
 
 template <class Message>
-std::string bytes_of(const Message& message) {
-  return {reinterpret_cast<const char*>(&message), sizeof(message)};
-}
-
-template <class Message>
 asio::awaitable<void> read(tcp::socket& socket, Message& message) {
   co_await asio::async_read(socket, asio::buffer(&message, sizeof(message)), asio::use_awaitable);
 }
@@ -165,10 +160,9 @@ asio::awaitable<void> ExchangeMeeting::admit(Stranger& caller) {
   if (hello.greeting.magic == greeting().magic && hello.greeting.protocol != greeting().protocol)
     co_await write(caller.socket, greeting());  // that the other side can tell, too
   check_greeting(hello.greeting);
-  co_await asio::async_read(
-      caller.socket,
-      asio::buffer(reinterpret_cast<char*>(&hello) + sizeof(Greeting), sizeof(hello) - sizeof(Greeting)),
-      asio::use_awaitable);
+  co_await read(caller.socket, hello.caller);
+  co_await read(caller.socket, hello.callee);
+  co_await read(caller.socket, hello.nonce);
   const Challenge challenge{.greeting = greeting(), .nonce = fresh_nonce()};
   co_await write(caller.socket, challenge);
   Proof proof;

@@ -80,10 +80,7 @@ void Stage::finish_step(Packet& packet, const PendingLosses& losses) {
 // Replicas decide alike, by the sums that they share: of the gradients and, behind them, of the losses.
 void Stage::finish_or_skip(Packet& packet, const PendingLosses& losses) {
   std::unique_ptr<SumHandle> total = begin_sum_ ? begin_sum_({losses.total()}) : nullptr;
-  for (Due& due : due_) {
-    if (due.sum) due.gradients = wait_for(*due.sum);
-    measure(due.part, due.gradients);
-  }
+  for (Due& due : due_) complete(due);
   std::vector<at::Tensor> further = whole_norms();
   if (total) further.push_back(wait_for(*total).front());
   PendingLosses::Read read = losses.read(further);
@@ -109,10 +106,14 @@ void Stage::finish_or_skip(Packet& packet, const PendingLosses& losses) {
 
 void Stage::finish_updates(double lr) {
   for (; !due_.empty(); due_.pop_front()) {
-    std::vector<at::Tensor> grads = wait_for(*due_.front().sum);
-    measure(due_.front().part, grads);
-    apply(norms_.back(), std::move(grads), lr);
+    complete(due_.front());
+    apply(norms_.back(), std::move(due_.front().gradients), lr);
   }
+}
+
+void Stage::complete(Due& due) {
+  if (due.sum) due.gradients = wait_for(*due.sum);
+  measure(due.part, due.gradients);
 }
 
 std::vector<at::Tensor> Stage::wait_for(SumHandle& sum) {

@@ -47,7 +47,7 @@ class FigureBoard {
 
  private:
   bool is_watched() const { return !plan_.config.metrics.listen.empty(); }
-  bool is_judged() const { return plan_.config.train.early_stop.patience > 0; }
+  bool is_judged() const { return plan_.config.train.early_stop.is_on(); }
   bool is_end() const;
   void send(std::shared_ptr<const Snapshot> snapshot);
   void publish(const RunFigures& figures);

@@ -14,14 +14,13 @@ constexpr std::chrono::seconds between_looks{1};
 }  // namespace
 
 StopConditions::StopConditions(const RunConfig& config)
-    : stop_before_(config.train.stop_before),
-      limit_(duration(stop_before_)),
-      age_before_s_(process_age_s()),
-      stop_file_(std::filesystem::path(config.out) / "STOP") {}
+    : stop_before_(config.train.stop_before), stop_file_(std::filesystem::path(config.out) / "STOP") {
+  if (const auto limit = duration(stop_before_)) left_s_ = limit->count() - process_age_s();
+}
 
 bool StopConditions::met() {
   if (met_) return true;
-  if (limit_ && age_before_s_ + watch_.elapsed_s() >= limit_->count()) {
+  if (left_s_ && watch_.elapsed_s() >= *left_s_) {
     met_ = true;
     log_info(fmt::format("stopping with a checkpoint: train.stop_before: {} is over", stop_before_));
   } else if (find_stop_file()) {

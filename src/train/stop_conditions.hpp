@@ -22,9 +22,8 @@ class StopConditions {
   bool find_stop_file();
 
   std::string stop_before_;
-  std::optional<Seconds> limit_;
   Stopwatch watch_;
-  double age_before_s_;  // of the process, when the watch began
+  std::optional<double> left_s_;  // of train.stop_before, when the watch began
   std::filesystem::path stop_file_;
   Clock::time_point look_at_{};
   bool met_ = false;

@@ -10,8 +10,7 @@ namespace lamina {
 Wishes::Wishes(const RunPlan& plan, const RunOptions& options, Transport& transport, Seconds limit,
                std::function<Verdict(std::int64_t)> verdict)
     : plan_(plan), options_(options), transport_(transport), limit_(limit), verdict_(std::move(verdict)) {
-  const bool has_directory = options.mode == RunMode::train || options.mode == RunMode::resume;
-  if (has_directory && transport.worker() == 0) conditions_.emplace(plan.config);
+  if (options.writes() && transport.worker() == 0) conditions_.emplace(plan.config);
 }
 
 // Any worker may be told to stop. SIGUSR1 by mpirun reaches all, and asks for one checkpoint.

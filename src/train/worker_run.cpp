@@ -52,8 +52,8 @@ class WorkerRun {
   /// Of replicas, which are alike, the first speaks for all.
   bool speaks() const { return plan_.replica_of(transport_.worker()).index == 0; }
   bool trains() const { return options_.mode != RunMode::eval; }
-  bool writes() const { return options_.mode == RunMode::train || options_.mode == RunMode::resume; }
-  bool is_judged() const { return writes() && plan_.config.train.early_stop.patience > 0; }
+  bool writes() const { return options_.writes(); }
+  bool is_judged() const { return writes() && plan_.config.train.early_stop.is_on(); }
 
   Display display() const;
   RunStart agree_on_start();

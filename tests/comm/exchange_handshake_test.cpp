@@ -19,18 +19,15 @@ namespace {
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-// A listener that a test speaks for, where a worker expects another worker.
+// A listener that a test speaks for, which worker 1 calls in the belief that it is worker 0.
 struct FalseCallee {
-  FalseCallee() : acceptor(io, tcp::endpoint(asio::ip::address_v4::loopback(), 0)) {}
-
-  ExchangePeer named() const {
-    return {.worker = 0, .address = endpoint_text(acceptor.local_endpoint()), .receives = {}};
-  }
-  /// Has worker 1 call it.
-  std::future<void> called_by(TestPeer& caller) { return connecting(caller, {named()}); }
+  RawPeer next_call() { return RawPeer(acceptor); }
 
   asio::io_context io;
-  tcp::acceptor acceptor;
+  tcp::acceptor acceptor{io, tcp::endpoint(asio::ip::address_v4::loopback(), 0)};
+  TestPeer owner{1};
+  std::future<void> calling =
+      connecting(owner, {{.worker = 0, .address = endpoint_text(acceptor.local_endpoint()), .receives = {}}});
 };
 
 void expect_lost(std::future<void> calling, const char* why) {
@@ -72,9 +69,7 @@ TEST(ExchangeHandshake, TokensAreLongAndNeverTheSame) {
 
 TEST(ExchangeHandshake, TheTokenDoesNotTravel) {
   FalseCallee callee;
-  TestPeer owner(1);
-  auto calling = callee.called_by(owner);
-  RawPeer line(callee.acceptor);
+  RawPeer line = callee.next_call();
   std::string heard = line.hear(sizeof(Hello));
   line.say(bytes_of(Challenge{.greeting = greeting(), .nonce = {}}));
   heard += line.hear(sizeof(Proof));
@@ -82,7 +77,7 @@ TEST(ExchangeHandshake, TheTokenDoesNotTravel) {
   EXPECT_EQ(heard.find(kToken), std::string::npos);
   EXPECT_EQ(heard.find(kToken.substr(0, 8)), std::string::npos);
   line.say(bytes_of(Verdict{.admitted = 0, .proof = {}}));
-  expect_lost(std::move(calling), "turned this worker away");
+  expect_lost(std::move(callee.calling), "turned this worker away");
 }
 
 // One handshake as somebody on the way overhears it.
@@ -125,64 +120,54 @@ TEST(ExchangeHandshake, WhatACallerSaidProvesNothingASecondTime) {
 TEST(ExchangeHandshake, WhatACalleeSaidProvesNothingASecondTime) {
   const Overheard overheard;
   FalseCallee callee;
-  TestPeer owner(1);
-  auto calling = callee.called_by(owner);
-  RawPeer line(callee.acceptor);
+  RawPeer line = callee.next_call();
   line.say(overheard.by_callee);
-  expect_lost(std::move(calling), "token");
+  expect_lost(std::move(callee.calling), "token");
 }
 
 TEST(ExchangeHandshake, ACallersOwnWordsSentBackProveNothing) {
   FalseCallee callee;
-  TestPeer owner(1);
-  auto calling = callee.called_by(owner);
-  RawPeer line(callee.acceptor);
+  RawPeer line = callee.next_call();
   line.say(bytes_of(Challenge{.greeting = greeting(), .nonce = line.hear<Hello>().nonce}));
   line.say(bytes_of(Verdict{.admitted = 1, .proof = line.hear<Proof>()}));
-  expect_lost(std::move(calling), "token");
+  expect_lost(std::move(callee.calling), "token");
 }
 
 TEST(ExchangeHandshake, AWorkerLearnsOfAnotherProtocol) {
   FalseCallee callee;
-  TestPeer owner(1);
-  auto calling = callee.called_by(owner);
-  RawPeer line(callee.acceptor);
+  RawPeer line = callee.next_call();
   Greeting other = greeting();
   other.protocol = 3;
   line.say(bytes_of(other));
-  expect_lost(std::move(calling), "expected protocol 2, found 3");
+  expect_lost(std::move(callee.calling), "expected protocol 2, found 3");
 }
 
 TEST(ExchangeHandshake, AWorkerThatIsHungUpOnInACrowdCallsAgain) {
   FalseCallee callee;
-  TestPeer owner(1);
-  auto calling = callee.called_by(owner);
-  RawPeer(callee.acceptor).hear<Hello>();
+  callee.next_call().hear<Hello>();
   {
-    RawPeer line(callee.acceptor);
+    RawPeer line = callee.next_call();
     line.hear<Hello>();
     line.say(bytes_of(Challenge{.greeting = greeting(), .nonce = fresh_nonce()}));
     line.hear<Proof>();
   }
-  RawPeer line(callee.acceptor);
+  RawPeer line = callee.next_call();
   const Hello hello = line.hear<Hello>();
   const Challenge challenge{.greeting = greeting(), .nonce = fresh_nonce()};
   line.say(bytes_of(challenge));
   EXPECT_EQ(line.hear<Proof>(), proof_of(End::caller, hello, challenge.nonce, kToken));
   line.say(bytes_of(Verdict{.admitted = 1, .proof = proof_of(End::callee, hello, challenge.nonce, kToken)}));
-  calling.get();
+  callee.calling.get();
 }
 
 TEST(ExchangeHandshake, ACalleeThatHangsUpAndIsGoneIsLost) {
   FalseCallee callee;
-  TestPeer owner(1);
-  auto calling = callee.called_by(owner);
   {
-    RawPeer line(callee.acceptor);
+    RawPeer line = callee.next_call();
     line.hear<Hello>();
     callee.acceptor.close();
   }
-  expect_lost(std::move(calling), "is gone");
+  expect_lost(std::move(callee.calling), "is gone");
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include <cstring>
 #include <string>
-#include <type_traits>
 
 #include "comm/asio.hpp"
 #include "comm/exchange_frame.hpp"
@@ -11,12 +10,6 @@
 #include "comm/host_address.hpp"
 
 namespace lamina {
-
-template <class Message>
-  requires std::is_trivially_copyable_v<Message>
-std::string bytes_of(const Message& message) {
-  return {reinterpret_cast<const char*>(&message), sizeof(message)};
-}
 
 inline Hello hello_of(int caller, int callee) {
   return {.greeting = greeting(), .caller = caller, .callee = callee, .nonce = fresh_nonce()};

@@ -164,6 +164,8 @@ class Stage {
   void finish_step(Packet& packet, const PendingLosses& losses);
   void finish_or_skip(Packet& packet, const PendingLosses& losses);
   void finish_updates(double lr);
+  /// Has the module's gradients, summed where replicas share them, and their norm.
+  void complete(Due& due);
   std::vector<at::Tensor> wait_for(SumHandle& sum);
   void measure(std::size_t part, const std::vector<at::Tensor>& grads);
   void apply(const GradientNorm& norm, std::vector<at::Tensor> grads, double lr);

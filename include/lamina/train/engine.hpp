@@ -21,6 +21,8 @@ enum class RunMode {
 
 struct RunOptions {
   RunMode mode = RunMode::train;
+  /// Whether the run has a directory.
+  bool writes() const { return mode == RunMode::train || mode == RunMode::resume; }
   std::string checkpoint{};  ///< of RunMode::eval
   std::function<bool()> stop_requested = [] {
     return false;

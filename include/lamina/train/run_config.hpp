@@ -18,6 +18,7 @@ namespace lamina {
 struct EarlyStopConfig {
   std::int64_t patience = 0;        ///< evaluations in a row that are not better than the best; 0: never
   std::string metric = "accuracy";  ///< accuracy | loss, of the test set
+  bool is_on() const { return patience > 0; }
   void visit(FieldVisitor& v);
 };
 
