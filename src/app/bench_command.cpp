@@ -19,7 +19,6 @@ void print_beside(const std::vector<std::string>& names, const std::vector<StepC
 }
 
 void print_memory(const std::vector<ModuleMemory>& modules) {
-  constexpr double mib = 1 << 20;
   fmt::print("tensors that a step of a stage by itself holds at most, module by module:\n");
   for (const ModuleMemory& module : modules)
     fmt::print("  stage {:<3} module {:<3} {:9.1f} MiB{}\n", module.stage, module.module,

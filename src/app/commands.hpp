@@ -12,6 +12,8 @@
 
 namespace lamina {
 
+constexpr double mib = 1 << 20;  // bytes
+
 void add_train_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
 void add_show_command(CLI::App& app);

@@ -14,9 +14,7 @@
 namespace lamina {
 namespace {
 
-constexpr double mib = 1 << 20;
-
-struct Arguments : ConfigArguments {
+struct PlanArguments : ConfigArguments {
   std::string write;
   std::string profile;
   int repeats = 7;
@@ -34,13 +32,13 @@ std::int64_t wanted_stages(const IntOrList& stages) {
 }
 
 // The configuration's window, and those that are to be priced beside it.
-std::vector<std::int64_t> windows_of(const Arguments& arguments, const RunPlan& plan) {
+std::vector<std::int64_t> windows_of(const PlanArguments& arguments, const RunPlan& plan) {
   std::set<std::int64_t> windows(arguments.windows.begin(), arguments.windows.end());
   windows.insert(plan.stage_options.window);
   return {windows.begin(), windows.end()};
 }
 
-ModuleProfile profile_of(const Arguments& arguments, const RunPlan& plan) {
+ModuleProfile profile_of(const PlanArguments& arguments, const RunPlan& plan) {
   if (!arguments.profile.empty() && std::filesystem::exists(arguments.profile))
     return read_profile(arguments.profile, plan);
   ModuleProfile profile = measure_profile(plan, windows_of(arguments, plan), arguments.repeats);
@@ -54,7 +52,7 @@ std::string text(const std::optional<double>& images_per_s) {
 
 class Planner {
  public:
-  Planner(const Arguments& arguments, const RunPlan& plan, const ModuleProfile& profile)
+  Planner(const PlanArguments& arguments, const RunPlan& plan, const ModuleProfile& profile)
       : arguments_(arguments), plan_(plan), profile_(profile) {}
 
   StagePlan cut(std::int64_t window, bool lookahead, std::int64_t workers, bool replicas) const {
@@ -149,12 +147,12 @@ class Planner {
   }
 
  private:
-  const Arguments& arguments_;
+  const PlanArguments& arguments_;
   const RunPlan& plan_;
   const ModuleProfile& profile_;
 };
 
-void run_plan_command(const Arguments& arguments) {
+void run_plan_command(const PlanArguments& arguments) {
   const RunPlan plan = arguments.plan();
   const ModuleProfile profile = profile_of(arguments, plan);
   const Planner planner(arguments, plan, profile);
@@ -178,7 +176,7 @@ void run_plan_command(const Arguments& arguments) {
 }  // namespace
 
 void add_plan_command(CLI::App& app) {
-  const auto arguments = std::make_shared<Arguments>();
+  const auto arguments = std::make_shared<PlanArguments>();
   CLI::App* command = app.add_subcommand(
       "plan",
       "measures every module on this machine and cuts the stages so that the slowest is as fast as can be");

@@ -12,9 +12,7 @@
 namespace lamina {
 namespace {
 
-constexpr double mib = 1 << 20;
-
-struct Arguments : ConfigArguments {
+struct SimulateArguments : ConfigArguments {
   std::optional<std::int64_t> workers;
   std::vector<double> stage_ms;
   std::string profile;
@@ -57,7 +55,7 @@ std::vector<double> profiled_stages(const RunPlan& plan, const std::string& file
   return stage_s;
 }
 
-SimulatedPipeline pipeline_of(const Arguments& arguments, std::int64_t& batch) {
+SimulatedPipeline pipeline_of(const SimulateArguments& arguments, std::int64_t& batch) {
   if (!arguments.files.empty()) {
     const RunPlan plan = arguments.plan();
     batch = plan.config.train.batch;
@@ -80,7 +78,7 @@ SimulatedPipeline pipeline_of(const Arguments& arguments, std::int64_t& batch) {
                              .shadows = arguments.shadows});
 }
 
-void set_times(const Arguments& arguments, SimulatedPipeline& pipeline) {
+void set_times(const SimulateArguments& arguments, SimulatedPipeline& pipeline) {
   const auto num_stages = static_cast<std::size_t>(pipeline.schedule.num_stages);
   if (!arguments.stage_ms.empty()) {
     pipeline.stage_s = spread_over(arguments.stage_ms, num_stages, "--stage-ms", "stages");
@@ -105,7 +103,7 @@ void set_times(const Arguments& arguments, SimulatedPipeline& pipeline) {
     }
 }
 
-void add_options(CLI::App& command, Arguments& arguments) {
+void add_options(CLI::App& command, SimulateArguments& arguments) {
   command.add_option("config", arguments.files,
                      "configuration, YAML; none: a chain of stages without a network");
   arguments.add_sets_to(command);
@@ -149,7 +147,7 @@ void add_options(CLI::App& command, Arguments& arguments) {
 }  // namespace
 
 void add_simulate_command(CLI::App& app) {
-  const auto arguments = std::make_shared<Arguments>();
+  const auto arguments = std::make_shared<SimulateArguments>();
   CLI::App* command = app.add_subcommand(
       "simulate", "plays a schedule with given times: throughput, each worker's waits, what limits");
   add_options(*command, *arguments);

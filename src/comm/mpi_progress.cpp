@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "comm/nap.hpp"
 #include "lamina/comm/mpi.hpp"
 #include "lamina/core/error.hpp"
 
@@ -18,8 +19,6 @@ namespace {
 // Open MPI moves data only inside calls, so naps bound the speed of a body. Each poll takes some 10 us from
 // the caller, who may have but this one core: while it computes instead of waiting, its headers are in no
 // hurry.
-constexpr Seconds shortest_nap(20e-6);
-constexpr Seconds longest_nap_while_waiting(200e-6);
 constexpr Seconds longest_nap_while_computing(1e-3);
 
 constexpr double farewell_limit_s = 5;
@@ -174,9 +173,8 @@ void MpiProgress::serve() {
     }
     for (Job& job : jobs) job();
     const bool lively = poll() || !jobs.empty();
-    const Seconds longest_nap =
-        bell_->has_waiters() ? longest_nap_while_waiting : longest_nap_while_computing;
-    nap = lively ? shortest_nap : std::min(2 * nap, longest_nap);
+    const Seconds longest = bell_->has_waiters() ? longest_nap : longest_nap_while_computing;
+    nap = lively ? shortest_nap : std::min(2 * nap, longest);
     if (farewell && (!sends_under_way() || farewell->elapsed_s() > farewell_limit_s)) return;
   }
 }

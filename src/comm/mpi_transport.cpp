@@ -32,8 +32,8 @@ struct Cargo {
 // Sums may overtake one another on their way, so each has tags of its own for a while.
 constexpr int num_sums_apart = 4096;
 
-struct Addition {
-  Addition(const std::vector<at::Tensor>& values, const std::vector<int>& members, int own)
+struct ChunkedAddition {
+  ChunkedAddition(const std::vector<at::Tensor>& values, const std::vector<int>& members, int own)
       : sum(values, own, static_cast<int>(members.size())), group(members) {}
   ChunkedSum sum;
   std::vector<int> group;
@@ -89,7 +89,7 @@ class MpiTransport final : public Transport {
       bell_->require_running(held);
     }
     const auto own = static_cast<int>(std::find(group.begin(), group.end(), worker()) - group.begin());
-    const auto addition = std::make_shared<Addition>(values, group, own);
+    const auto addition = std::make_shared<ChunkedAddition>(values, group, own);
     const std::int64_t number = num_sums_[group]++;
     addition->tag = first_sum_tag_ + 2 * static_cast<int>(number % num_sums_apart);
     addition->ticket = std::make_shared<SumTicket>(bell_, worker(), group, number);
@@ -149,7 +149,7 @@ class MpiTransport final : public Transport {
     progress_.watch(std::move(transfer));
   }
 
-  void start_chunks(const std::shared_ptr<Addition>& addition) {
+  void start_chunks(const std::shared_ptr<ChunkedAddition>& addition) {
     const ChunkedSum& sum = addition->sum;
     exchange(
         *addition, addition->tag, [&](int member) { return sum.chunk(member); },
@@ -160,7 +160,7 @@ class MpiTransport final : public Transport {
         });
   }
 
-  void start_totals(const std::shared_ptr<Addition>& addition) {
+  void start_totals(const std::shared_ptr<ChunkedAddition>& addition) {
     const ChunkedSum& sum = addition->sum;
     exchange(
         *addition, addition->tag + 1, [&](int) { return sum.total(sum.own()); },
@@ -172,7 +172,7 @@ class MpiTransport final : public Transport {
   }
 
   // Something to every other member, and something from each.
-  void exchange(const Addition& addition, int tag, const std::function<at::Tensor(int)>& outgoing,
+  void exchange(const ChunkedAddition& addition, int tag, const std::function<at::Tensor(int)>& outgoing,
                 const std::function<at::Tensor(int)>& incoming, std::function<void()> finished) {
     Transfer transfer{.kind = Transfer::Kind::collective, .finished = std::move(finished)};
     for (int member = 0; member < addition.sum.size(); ++member) {

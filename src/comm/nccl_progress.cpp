@@ -7,14 +7,13 @@
 #include <cstring>
 #include <utility>
 
+#include "comm/nap.hpp"
 #include "lamina/core/error.hpp"
 
 namespace lamina {
 
 namespace {
 
-constexpr Seconds shortest_nap(20e-6);
-constexpr Seconds longest_nap(200e-6);
 constexpr double farewell_limit_s = 5;
 
 ErrorKind kind_of(ncclResult_t result) {

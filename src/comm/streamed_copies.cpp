@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "comm/nap.hpp"
 #include "lamina/core/clock.hpp"
 
 namespace lamina {
@@ -17,8 +18,6 @@ namespace lamina {
 namespace {
 
 constexpr std::size_t most_under_way = 4;  // calls; a host that copies so slowly holds its worker up
-constexpr Seconds shortest_nap(20e-6);
-constexpr Seconds longest_nap(200e-6);
 
 at::Tensor empty_on_host_like(const at::Tensor& tensor, const SideStream& stream) {
   return stream.empty_on_host(static_cast<std::int64_t>(tensor.nbytes()))

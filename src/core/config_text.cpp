@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kOverride = "--set";
 
-[[noreturn]] void fail(const std::string& origin, const std::string& message) {
+[[noreturn]] void refuse(const std::string& origin, const std::string& message) {
   throw Error(ErrorKind::config, fmt::format("{}: {}", origin, message));
 }
 
@@ -34,12 +34,12 @@ YAML::Node load(const std::string& text, const Lines& lines) {
   try {
     const std::vector<YAML::Node> documents = YAML::LoadAll(text);
     if (documents.size() > 1) {
-      fail(lines.origin(documents[1].Mark()),
-           fmt::format("expected one YAML document, found {}", documents.size()));
+      refuse(lines.origin(documents[1].Mark()),
+             fmt::format("expected one YAML document, found {}", documents.size()));
     }
     return documents.empty() ? YAML::Node() : documents.front();
   } catch (const YAML::Exception& error) {
-    fail(lines.origin(error.mark), fmt::format("expected YAML, found an error: {}", error.msg));
+    refuse(lines.origin(error.mark), fmt::format("expected YAML, found an error: {}", error.msg));
   }
 }
 
@@ -48,18 +48,18 @@ std::list<Entry> sections_of(const YAML::Node& node, const Lines& lines, int dep
   std::list<Entry> entries;
   if (!node.IsMap()) return entries;
   if (depth == kMostDepth) {
-    fail(lines.origin(node.Mark()),
-         fmt::format("expected sections at most {} deep, found a deeper one", depth));
+    refuse(lines.origin(node.Mark()),
+           fmt::format("expected sections at most {} deep, found a deeper one", depth));
   }
   for (const auto& pair : node) {
     const YAML::Node& key = pair.first;
     const YAML::Mark mark = key.Mark();
     if (!key.IsScalar())
-      fail(lines.origin(mark), fmt::format("expected a word as key, found {}", describe(key)));
+      refuse(lines.origin(mark), fmt::format("expected a word as key, found {}", describe(key)));
     const auto same = std::ranges::find(entries, key.Scalar(), &Entry::key);
     if (same != entries.end())
-      fail(lines.origin(mark),
-           fmt::format("{}: expected the key once, found it before at {}", same->key, same->origin()));
+      refuse(lines.origin(mark),
+             fmt::format("{}: expected the key once, found it before at {}", same->key, same->origin()));
     entries.push_back({.key = key.Scalar(),
                        .text = lines.text,
                        .line = lines.number(mark),
@@ -107,7 +107,7 @@ ConfigText ConfigText::from_text(const std::string& text, const std::string& ori
   const Lines lines{origin};
   const YAML::Node node = load(text, lines);
   if (!node.IsMap() && !node.IsNull()) {
-    fail(lines.origin(node.Mark()), fmt::format("expected keys with values, found {}", describe(node)));
+    refuse(lines.origin(node.Mark()), fmt::format("expected keys with values, found {}", describe(node)));
   }
   auto state = std::make_unique<State>();
   state->root.entries = sections_of(node, lines);
@@ -126,7 +126,7 @@ void ConfigText::set(const std::string& assignment) {
   std::string_view key = std::string_view(assignment).substr(0, equals);
   if (equals == std::string::npos || key.empty() || key.front() == '.' || key.back() == '.' ||
       key.find("..") != key.npos) {
-    fail(origin, fmt::format("expected section.key=value, found '{}'", assignment));
+    refuse(origin, fmt::format("expected section.key=value, found '{}'", assignment));
   }
   const YAML::Node value = load(assignment.substr(equals + 1), {origin, false});
   Entry root;

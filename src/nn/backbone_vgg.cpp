@@ -8,13 +8,18 @@ namespace lamina {
 namespace {
 
 constexpr std::int64_t full_side = 7;  // of the features of an image of 224
-constexpr std::int64_t hidden = 4096;
+constexpr std::int64_t hidden_features = 4096;
 
 ChainSpec classifier(const FeatureShape& in, std::int64_t num_classes) {
   if (std::min(in.height, in.width) < full_side)
     return {{AdaptiveAvgPool{1}}, {Flatten{}}, {Linear{num_classes}, "classifier"}};
-  return {{AdaptiveAvgPool{full_side}},     {Flatten{}}, {Linear{hidden}, "classifier.0"},     {Relu{}},
-          {Linear{hidden}, "classifier.3"}, {Relu{}},    {Linear{num_classes}, "classifier.6"}};
+  return {{AdaptiveAvgPool{full_side}},
+          {Flatten{}},
+          {Linear{hidden_features}, "classifier.0"},
+          {Relu{}},
+          {Linear{hidden_features}, "classifier.3"},
+          {Relu{}},
+          {Linear{num_classes}, "classifier.6"}};
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ std::vector<BlockId> repeated(
   return ends;
 }
 
-const std::vector<PublishedCut>& table() {
+const std::vector<PublishedCut>& published_cuts() {
   static const std::vector<std::int64_t> wide = {1, 2, 4, 5, 7, 9, 11, 13, 14, 16, 17};
   static const std::vector<PublishedCut> cuts = {
       {"resnet32", 2, {{2, 1}}},
@@ -57,7 +57,7 @@ std::optional<std::vector<std::int64_t>> published_cut(const Backbone& backbone,
     for (std::int64_t i = num_blocks - modules; i < num_blocks - 1; ++i) ends.push_back(i);
     return ends;
   }
-  for (const PublishedCut& cut : table())
+  for (const PublishedCut& cut : published_cuts())
     if (backbone.name == cut.backbone && modules == cut.modules) {
       for (const BlockId& id : cut.ends) ends.push_back(backbone.index_of(id));
       return ends;

@@ -7,12 +7,12 @@
 namespace lamina {
 namespace {
 
-using LeapSet = std::vector<BlockId>;
+using PublishedSet = std::vector<BlockId>;
 
 // The set of the modules behind the run before this one, up to `last`.
 struct Run {
   std::int64_t last;
-  LeapSet set;
+  PublishedSet set;
 };
 
 struct PublishedLeaps {
@@ -22,7 +22,7 @@ struct PublishedLeaps {
   std::vector<Run> runs;
 };
 
-const std::vector<PublishedLeaps>& table() {
+const std::vector<PublishedLeaps>& published_leap_table() {
   static const std::vector<PublishedLeaps> published = {
       {"resnet32",
        8,
@@ -94,13 +94,14 @@ const std::vector<PublishedLeaps>& table() {
 
 }  // namespace
 
-std::optional<std::vector<LeapSet>> published_leaps(const Backbone& backbone,
-                                                    const std::vector<std::int64_t>& ends, bool release) {
+std::optional<std::vector<PublishedSet>> published_leaps(const Backbone& backbone,
+                                                         const std::vector<std::int64_t>& ends,
+                                                         bool release) {
   const auto modules = static_cast<std::int64_t>(ends.size()) + 1;
-  for (const PublishedLeaps& row : table()) {
+  for (const PublishedLeaps& row : published_leap_table()) {
     if (backbone.name != row.backbone || modules != row.modules || (row.release_only && !release)) continue;
     if (published_cut(backbone, modules) != ends) continue;
-    std::vector<LeapSet> sets;
+    std::vector<PublishedSet> sets;
     for (const Run& run : row.runs) sets.resize(run.last + 1, run.set);
     return sets;
   }

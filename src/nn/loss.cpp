@@ -11,7 +11,7 @@ namespace {
 
 constexpr double temperature = 0.07;
 constexpr double smallest_norm = 1e-12;  // of a row of features
-constexpr double norm_eps = 1e-8;        // added to a row's norm, as PredSim has it
+constexpr double row_norm_eps = 1e-8;    // added to a row's norm, as PredSim has it
 // A logit beside which every similarity's exponential is everything: cosines are at most 1 / 0.07.
 constexpr double nothing = -1e4;
 
@@ -69,7 +69,7 @@ at::Tensor similarity_matrix(const at::Tensor& samples) {
   at::Tensor rows = samples.flatten(1);
   if (samples.dim() == 4 && samples.size(2) * samples.size(3) > 1) rows = samples.flatten(2).std(2);
   const at::Tensor centred = rows - rows.mean(1, /*keepdim=*/true);
-  const at::Tensor z = centred / (centred.norm(2, 1, /*keepdim=*/true) + norm_eps);
+  const at::Tensor z = centred / (centred.norm(2, 1, /*keepdim=*/true) + row_norm_eps);
   return z.matmul(z.t()).clamp(-1, 1);
 }
 

@@ -29,13 +29,13 @@ struct Interval {
 };
 
 // What a row says of a stage: a heading, and its text; a column of nothing but zeros may be left out.
-struct Column {
+struct WaitColumn {
   const char* heading;
   std::size_t width;
   double StageFigures::* share = nullptr;  // a sum of seconds, shown as its share of the interval
   bool is_optional = false;
 };
-constexpr Column waits[] = {
+constexpr WaitColumn waits[] = {
     {"input", 5, &StageFigures::input_s},
     {"room", 5, &StageFigures::room_s},
     {"snapshot", 8, &StageFigures::snapshot_s, /*is_optional=*/true},
@@ -85,7 +85,7 @@ class Frame {
     return (now_.stages[stage].*seconds - before_.stages[stage].*seconds) / interval_.seconds;
   }
 
-  bool shows(const Column& column) const {
+  bool shows(const WaitColumn& column) const {
     return !column.is_optional || std::any_of(now_.stages.begin(), now_.stages.end(),
                                               [&](const auto& stage) { return stage.*column.share > 0; });
   }
@@ -97,7 +97,7 @@ class Frame {
 
   std::string heading(const std::string& bar) const {
     std::string line = fmt::format("stage worker  busy {}", bar);
-    for (const Column& column : waits)
+    for (const WaitColumn& column : waits)
       if (shows(column)) line += fmt::format(" {:>{}}", column.heading, column.width);
     line += fmt::format(" {:>4} {:>8}", "age", "memory");
     if (on_devices()) line += fmt::format(" {:>9}", "on device");
@@ -111,7 +111,7 @@ class Frame {
     const auto full = static_cast<std::size_t>(std::lround(filled * static_cast<double>(bar_)));
     std::string line = fmt::format("{:>5} {:>6} {:>5} {:#<{}}{:.<{}}", index, stage.worker,
                                    shown("{:.0f} %", 100 * busy), "", full, "", bar_ - full);
-    for (const Column& column : waits)
+    for (const WaitColumn& column : waits)
       if (shows(column))
         line += fmt::format(" {:>{}}", shown("{:.0f} %", 100 * share(index, column.share)), column.width);
     line +=

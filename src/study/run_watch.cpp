@@ -23,7 +23,7 @@ constexpr double silence_s = 5;  // worth telling
 constexpr Seconds request_limit{5};
 
 // The looks of the last seconds, and how long ago the newest step came.
-class Interval {
+class RecentLooks {
  public:
   void add(const RunFigures& figures) {
     if (!looks_.empty() && looks_.back().steps == figures.steps && looks_.back().step == figures.step) {
@@ -64,31 +64,31 @@ std::string end_of(const fs::path& run) {
 std::function<RunLook()> watch_directory(const std::string& where) {
   struct State {
     MetricsTail tail;
-    Interval interval;
+    RecentLooks recent;
   };
   const auto state = std::make_shared<State>(State{MetricsTail(fs::path(where) / "metrics.jsonl"), {}});
   return [where, state] {
     const std::string end = end_of(where);  // before reading, so that nothing comes behind an end
-    if (state->tail.read()) state->interval.add(state->tail.figures());
-    RunLook look{.sight = state->interval.sight(where), .over = !end.empty()};
+    if (state->tail.read()) state->recent.add(state->tail.figures());
+    RunLook look{.sight = state->recent.sight(where), .over = !end.empty()};
     if (look.over) look.sight.state = end;
     return look;
   };
 }
 
 std::function<RunLook()> watch_endpoint(const std::string& where, const HostPort& endpoint) {
-  const auto interval = std::make_shared<Interval>();
-  return [where, endpoint, interval, first = true]() mutable {
+  const auto recent = std::make_shared<RecentLooks>();
+  return [where, endpoint, recent, first = true]() mutable {
     try {
-      interval->add(fetch_figures(endpoint, request_limit));
+      recent->add(fetch_figures(endpoint, request_limit));
     } catch (const Error& e) {
       if (first) throw;
-      RunLook look{.sight = interval->sight(where), .over = true};
+      RunLook look{.sight = recent->sight(where), .over = true};
       look.sight.state = "the endpoint is gone: the run has ended, or was lost";
       return look;
     }
     first = false;
-    return RunLook{.sight = interval->sight(where)};
+    return RunLook{.sight = recent->sight(where)};
   };
 }
 

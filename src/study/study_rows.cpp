@@ -83,17 +83,17 @@ std::string spread_text(const std::vector<Json>& rows, const char* key, double s
   return fmt::format("{:.{}f} ({:.{}f} to {:.{}f})", s.median, digits, s.lowest, digits, s.highest, digits);
 }
 
-struct Column {
+struct TableColumn {
   const char* title;
   const char* key;
   double scale;
   int digits;
 };
-constexpr std::array<Column, 5> table_columns{{{"images/s", "images_per_s", 1, 1},
-                                               {"pipeline efficiency", "pipeline_efficiency", 1, 3},
-                                               {"peak, MiB", "peak_rss_mib", 1, 0},
-                                               {"accuracy, %", "test_accuracy", 100, 2},
-                                               {"s to accuracy", "seconds_to_accuracy", 1, 0}}};
+constexpr std::array<TableColumn, 5> table_columns{{{"images/s", "images_per_s", 1, 1},
+                                                    {"pipeline efficiency", "pipeline_efficiency", 1, 3},
+                                                    {"peak, MiB", "peak_rss_mib", 1, 0},
+                                                    {"accuracy, %", "test_accuracy", 100, 2},
+                                                    {"s to accuracy", "seconds_to_accuracy", 1, 0}}};
 
 }  // namespace
 
@@ -157,12 +157,12 @@ std::string to_markdown(const std::vector<Json>& rows, const Study& study) {
   std::vector<Json> done;
   std::ranges::copy_if(rows, std::back_inserter(done),
                        [](const Json& row) { return row.at("state") == "done"; });
-  std::vector<Column> columns;
-  std::ranges::copy_if(table_columns, std::back_inserter(columns), [&](const Column& column) {
+  std::vector<TableColumn> columns;
+  std::ranges::copy_if(table_columns, std::back_inserter(columns), [&](const TableColumn& column) {
     return std::ranges::any_of(done, [&](const Json& row) { return find(row, column.key) != nullptr; });
   });
   std::string text = "| cell | runs |", rule = "|---|---|";
-  for (const Column& column : columns) {
+  for (const TableColumn& column : columns) {
     text += fmt::format(" {} |", column.title);
     rule += "---|";
   }
@@ -173,7 +173,7 @@ std::string to_markdown(const std::vector<Json>& rows, const Study& study) {
                          [&](const Json& row) { return row.at("cell") == cell.name; });
     if (of_cell.empty()) continue;
     text += fmt::format("| {} | {} |", cell.name, of_cell.size());
-    for (const Column& column : columns)
+    for (const TableColumn& column : columns)
       text += fmt::format(" {} |", spread_text(of_cell, column.key, column.scale, column.digits));
     text += '\n';
   }

@@ -57,7 +57,7 @@ constexpr std::array scalars = {
     Scalar{"test_loss", ""},
 };
 
-double now_s() {
+double wall_time_s() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
@@ -79,7 +79,7 @@ std::string little_endian(Number number) {
 std::string event_of(std::int64_t step) {
   std::string bytes;
   pbf_writer writer(bytes);
-  writer.add_double(event::wall_time, now_s());
+  writer.add_double(event::wall_time, wall_time_s());
   writer.add_int64(event::step, step);
   return bytes;
 }
@@ -95,7 +95,7 @@ void add_scalar(pbf_writer& values, const std::string& tag, const Json& number) 
 
 EventFile::EventFile(const std::filesystem::path& directory, std::int64_t start_step)
     : path_(directory /
-            fmt::format("events.out.tfevents.{:010.0f}.{}.{}", now_s(), host_name(), process_id())) {
+            fmt::format("events.out.tfevents.{:010.0f}.{}.{}", wall_time_s(), host_name(), process_id())) {
   make_directory(directory);
   out_.open(path_, std::ios::binary);
   std::string version = event_of(0);

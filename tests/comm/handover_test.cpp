@@ -59,7 +59,7 @@ class Witness final : public Handover {
   mutable std::vector<Taken> taken_;
 };
 
-const std::vector<LaneSpec> one_lane{
+const std::vector<LaneSpec> handed_lane{
     {.from = 0, .to = 1, .tensors = {{at::kFloat, {4, 64}}, {at::kLong, {4}}}}};
 
 Message a_message() {
@@ -71,7 +71,7 @@ TEST(Handover, AReceiverTakesAMessageFromTheSendersStreamIntoItsOwn) {
   for (const bool receive_first : {true, false}) {
     const auto witness = std::make_shared<Witness>();
     const Transports pair = make_inprocess_transports(2, at::kCPU, witness);
-    for (const auto& transport : pair) transport->open(one_lane);
+    for (const auto& transport : pair) transport->open(handed_lane);
     std::unique_ptr<ReceiveHandle> receive;
     if (receive_first) receive = pair[1]->receive(0);
     std::thread::id sender;

@@ -40,7 +40,7 @@ struct Method {
   }
 };
 
-struct RunConfig {
+struct LayeredConfig {
   std::string out = "run";
   IntLists ends;
   Method method;
@@ -51,8 +51,8 @@ struct RunConfig {
   }
 };
 
-RunConfig filled(ConfigText text) {
-  RunConfig run;
+LayeredConfig filled(ConfigText text) {
+  LayeredConfig run;
   Problems problems;
   text.fill(run, problems);
   text.raise(problems);
@@ -60,7 +60,7 @@ RunConfig filled(ConfigText text) {
 }
 
 /// What is read of texts laid over one another, called 0, 1, ...
-RunConfig layered(const std::vector<std::string>& texts) {
+LayeredConfig layered(const std::vector<std::string>& texts) {
   ConfigText all = ConfigText::from_text("", "none");
   int number = 0;
   for (const std::string& text : texts) all.lay(ConfigText::from_text(text, std::to_string(number++)));
@@ -68,7 +68,7 @@ RunConfig layered(const std::vector<std::string>& texts) {
 }
 
 TEST(ConfigLayers, LaterTextsWinKeyByKey) {
-  const RunConfig run =
+  const LayeredConfig run =
       layered({"out: a\nmethod: {framework: infopro, leaps: next}\nends: [[1, 0], [2, 0]]\n",
                "method: {framework: greedy}\nends: [[3, 0]]\n", "method:\n"});
   EXPECT_EQ(run.out, "a");
@@ -86,7 +86,7 @@ TEST(ConfigLayers, AListTakesTheWordsPlaceAndTheOtherWayRound) {
 }
 
 TEST(ConfigLayers, AnAliasKeepsItsValueWhenItsAnchorIsCovered) {
-  const RunConfig run = layered({"out: &name a\nmethod: {framework: *name}\n", "out: b"});
+  const LayeredConfig run = layered({"out: &name a\nmethod: {framework: *name}\n", "out: b"});
   EXPECT_EQ(run.out, "b");
   EXPECT_EQ(run.method.framework, "a");
 }
@@ -96,7 +96,7 @@ TEST(ConfigLayers, NoneTakesASectionAwayAndASectionBringsItBackWithDefaults) {
   const std::string none = "method: {windows: none}";
   EXPECT_TRUE(layered({with}).method.has_windows);
   EXPECT_FALSE(layered({with, none}).method.has_windows);
-  const RunConfig again = layered({with, none, "method: {windows: {window: 2}}"});
+  const LayeredConfig again = layered({with, none, "method: {windows: {window: 2}}"});
   EXPECT_TRUE(again.method.has_windows);
   EXPECT_EQ(again.method.windows.window, 2);
   EXPECT_EQ(again.method.windows.momentum, 0.995) << "what none took away does not come back";
@@ -119,7 +119,7 @@ TEST(ConfigLayers, OverridesTakeOptionalSectionsAwayAndMakeThem) {
   text.set("method.windows.momentum=0.25");
   EXPECT_EQ(text.origin("method.windows.momentum"), "--set");
   EXPECT_EQ(text.origin("method.windows.window"), "default");
-  const RunConfig run = filled(std::move(text));
+  const LayeredConfig run = filled(std::move(text));
   EXPECT_TRUE(run.method.has_windows);
   EXPECT_EQ(run.method.windows.window, 3);
   EXPECT_EQ(run.method.windows.momentum, 0.25);
@@ -173,7 +173,7 @@ TEST_F(ConfigFiles, AnIncludedFileLiesBelowTheOneThatIncludesIt) {
   EXPECT_EQ(text.origin("out"), top + ":2");
   EXPECT_EQ(text.origin("method.framework"), path("sub/middle.yaml") + ":2");
   EXPECT_EQ(text.origin("method.leaps"), path("low.yaml") + ":2");
-  const RunConfig run = filled(std::move(text));
+  const LayeredConfig run = filled(std::move(text));
   EXPECT_EQ(run.out, "top");
   EXPECT_EQ(run.method.framework, "middle");
   EXPECT_EQ(run.method.leaps, WordOrLists(std::string("next")));
@@ -182,7 +182,7 @@ TEST_F(ConfigFiles, AnIncludedFileLiesBelowTheOneThatIncludesIt) {
 TEST_F(ConfigFiles, OfIncludedFilesTheLaterWins) {
   write("a.yaml", "out: a\nmethod: {framework: a}\n");
   write("b.yaml", "out: b\n");
-  const RunConfig run =
+  const LayeredConfig run =
       filled(ConfigText::from_files({write("top.yaml", "include:\n  - a.yaml\n  - b.yaml\n")}));
   EXPECT_EQ(run.out, "b");
   EXPECT_EQ(run.method.framework, "a");

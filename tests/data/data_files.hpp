@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lamina/core/error.hpp"
+#include "lamina/data/dataset.hpp"
 #include "temporary_directory.hpp"
 
 namespace lamina {
@@ -28,6 +29,13 @@ class TemporaryFolder : public TemporaryDirectory {
     return file;
   }
 };
+
+/// The pixels of one image, CHW.
+inline Bytes image_of(const Dataset& dataset, std::int64_t index) {
+  Bytes chw(static_cast<std::size_t>(dataset.shape().num_values()));
+  dataset.read(index, chw);
+  return chw;
+}
 
 /// The bytes as a .gz file holds them.
 inline Bytes gzip(const Bytes& bytes) {

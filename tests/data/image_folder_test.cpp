@@ -53,12 +53,6 @@ struct ImageFolderTest : testing::Test {
   TemporaryFolder folder;
 };
 
-Bytes image_of(const Dataset& dataset, std::int64_t index) {
-  Bytes chw(3 * kPlane);
-  dataset.read(index, chw);
-  return chw;
-}
-
 TEST_F(ImageFolderTest, SortsClassesAndImagesByNameAndTakesImagesOnly) {
   const Bytes values{20, 10, 40, 30};
   folder.write("train/zebra/b.JPEG", jpeg_file({40, 50}, plain({40, 50}, values[3])));

@@ -18,13 +18,14 @@ using testing::HasSubstr;
 constexpr std::int64_t kNumTrain = 25;
 constexpr std::int64_t kNumTest = 10;
 constexpr std::int64_t kBatch = 4;
-constexpr ImageShape kShape{3, 8, 8};
+constexpr ImageShape kLoadedShape{3, 8, 8};
 
 std::shared_ptr<const Dataset> varied_images(std::int64_t size, std::uint32_t salt) {
   Bytes labels(static_cast<std::size_t>(size));
   std::iota(labels.begin(), labels.end(), std::uint8_t{0});  // a label of its own tells every image
   return std::make_shared<MemoryDataset>(
-      kShape, size, varied_bytes(static_cast<std::size_t>(size * kShape.num_values()), salt), labels);
+      kLoadedShape, size, varied_bytes(static_cast<std::size_t>(size * kLoadedShape.num_values()), salt),
+      labels);
 }
 
 DataSource small_source() {
@@ -168,10 +169,10 @@ TEST(Loader, TheAugmentationChangesWithEpochSeedAndPosition) {
   DataSource source = small_source();
   Bytes pixels;
   for (std::int64_t i = 0; i < kNumTrain; ++i) {
-    const Bytes image = varied_bytes(static_cast<std::size_t>(kShape.num_values()));
+    const Bytes image = varied_bytes(static_cast<std::size_t>(kLoadedShape.num_values()));
     pixels.insert(pixels.end(), image.begin(), image.end());
   }
-  source.train = std::make_shared<MemoryDataset>(kShape, 1, pixels, Bytes(kNumTrain));
+  source.train = std::make_shared<MemoryDataset>(kLoadedShape, 1, pixels, Bytes(kNumTrain));
   const auto images = [&](std::int64_t epoch, std::uint64_t seed) {
     return Loader(source, {.seed = seed}, one_by_one({{true, epoch, 0, kNumTrain}})).take()->x_BCHW;
   };
@@ -238,7 +239,7 @@ TEST(Loader, GivesNothingAfterTheLastRequestHoweverOftenAsked) {
 /// Fails when one image is read.
 class BrokenImage : public MemoryDataset {
  public:
-  BrokenImage() : MemoryDataset(kShape, 1, Bytes(12 * kShape.num_values()), Bytes(12)) {}
+  BrokenImage() : MemoryDataset(kLoadedShape, 1, Bytes(12 * kLoadedShape.num_values()), Bytes(12)) {}
   void read(std::int64_t index, std::span<std::uint8_t> chw) const override {
     if (index == 5) throw Error(ErrorKind::data, "image 5 is broken");
     MemoryDataset::read(index, chw);

@@ -8,12 +8,6 @@
 namespace lamina {
 namespace {
 
-Bytes image_of(const Dataset& dataset, std::int64_t index) {
-  Bytes image(static_cast<std::size_t>(dataset.shape().num_values()));
-  dataset.read(index, image);
-  return image;
-}
-
 TEST(MemoryDataset, GivesBackItsImagesAndLabels) {
   const MemoryDataset dataset({1, 1, 2}, 3, {1, 2, 3, 4, 5, 6}, {2, 0, 1});
   EXPECT_EQ(dataset.size(), 3);

@@ -40,12 +40,6 @@ void write_fashion_mnist(const TemporaryFolder& root, std::uint32_t num_train, c
   write("t10k", 2);
 }
 
-Bytes image_of(const Dataset& dataset, std::int64_t index) {
-  Bytes image(static_cast<std::size_t>(dataset.shape().num_values()));
-  dataset.read(index, image);
-  return image;
-}
-
 std::set<Bytes> images_of(const Dataset& dataset) {
   std::set<Bytes> images;
   for (std::int64_t i = 0; i < dataset.size(); ++i) images.insert(image_of(dataset, i));

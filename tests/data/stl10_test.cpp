@@ -10,8 +10,8 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-constexpr std::size_t kSide = 96;
-constexpr std::size_t kImageBytes = 3 * kSide * kSide;
+constexpr std::size_t kStlSide = 96;
+constexpr std::size_t kStlBytes = 3 * kStlSide * kStlSide;
 
 struct Stl10Reader : testing::Test {
   std::string error_reading(const Bytes& images, const Bytes& labels) {
@@ -19,7 +19,7 @@ struct Stl10Reader : testing::Test {
     return error_of(ErrorKind::data, [&] { read_stl10(x, y); });
   }
   TemporaryFolder folder;
-  const Bytes pixels = varied_bytes(2 * kImageBytes);
+  const Bytes pixels = varied_bytes(2 * kStlBytes);
 };
 
 TEST_F(Stl10Reader, TurnsTheColumnsOfEveryChannelIntoRows) {
@@ -29,13 +29,14 @@ TEST_F(Stl10Reader, TurnsTheColumnsOfEveryChannelIntoRows) {
   EXPECT_EQ(dataset->num_classes(), 10);
   EXPECT_EQ(dataset->label(0), 9);
   EXPECT_EQ(dataset->label(1), 0);
-  Bytes image(kImageBytes);
+  Bytes image(kStlBytes);
   for (std::size_t i = 0; i < 2; ++i) {
     dataset->read(static_cast<std::int64_t>(i), image);
     for (std::size_t c = 0; c < 3; ++c) {
-      for (std::size_t y = 0; y < kSide; ++y) {
-        for (std::size_t x = 0; x < kSide; ++x) {
-          ASSERT_EQ(image[(c * kSide + y) * kSide + x], pixels[((i * 3 + c) * kSide + x) * kSide + y]);
+      for (std::size_t y = 0; y < kStlSide; ++y) {
+        for (std::size_t x = 0; x < kStlSide; ++x) {
+          ASSERT_EQ(image[(c * kStlSide + y) * kStlSide + x],
+                    pixels[((i * 3 + c) * kStlSide + x) * kStlSide + y]);
         }
       }
     }
@@ -43,7 +44,7 @@ TEST_F(Stl10Reader, TurnsTheColumnsOfEveryChannelIntoRows) {
 }
 
 TEST_F(Stl10Reader, RejectsAFileThatEndsWithinAnImageOrHasNone) {
-  for (const std::size_t length : {std::size_t{0}, kImageBytes - 1, kImageBytes + 1}) {
+  for (const std::size_t length : {std::size_t{0}, kStlBytes - 1, kStlBytes + 1}) {
     EXPECT_THAT(error_reading(Bytes(length), {1, 2}),
                 AllOf(HasSubstr("X.bin: expected whole images of 27648 bytes"),
                       HasSubstr("found " + std::to_string(length) + " bytes")));

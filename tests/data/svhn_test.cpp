@@ -21,7 +21,7 @@ struct Variable {
   int flags = 0;
 };
 
-constexpr std::size_t kImageBytes = 3 * 32 * 32;
+constexpr std::size_t kSvhnBytes = 3 * 32 * 32;
 
 struct SvhnReader : testing::Test {
   std::filesystem::path write(std::vector<Variable> variables, matio_compression compression,
@@ -47,7 +47,7 @@ struct SvhnReader : testing::Test {
   }
 
   TemporaryFolder folder;
-  const Variable x{"X", {32, 32, 3, 4}, varied_bytes(4 * kImageBytes)};
+  const Variable x{"X", {32, 32, 3, 4}, varied_bytes(4 * kSvhnBytes)};
   const Variable y{"y", {4, 1}, {10, 1, 9, 5}};
 };
 
@@ -59,11 +59,11 @@ TEST_F(SvhnReader, ReadsImagesAndDigitsCompressedOrNotInAnyOrder) {
       EXPECT_EQ(dataset->shape(), (ImageShape{3, 32, 32}));
       EXPECT_EQ(dataset->num_classes(), 10);
       const std::vector<std::int64_t> digits{0, 1, 9, 5};
-      Bytes image(kImageBytes);
+      Bytes image(kSvhnBytes);
       for (std::size_t i = 0; i < 4; ++i) {
         EXPECT_EQ(dataset->label(static_cast<std::int64_t>(i)), digits[i]);
         dataset->read(static_cast<std::int64_t>(i), image);
-        for (std::size_t k = 0; k < kImageBytes; ++k) {
+        for (std::size_t k = 0; k < kSvhnBytes; ++k) {
           const std::size_t c = k / 1024, row = k / 32 % 32, column = k % 32;
           ASSERT_EQ(image[k], x.bytes[row + 32 * (column + 32 * (c + 3 * i))]);
         }
@@ -80,7 +80,7 @@ TEST_F(SvhnReader, NamesAMissingVariable) {
 }
 
 TEST_F(SvhnReader, RejectsAnotherClass) {
-  const Variable doubles{"X", {32, 32, 3, 4}, Bytes(4 * kImageBytes * 8), MAT_C_DOUBLE, MAT_T_DOUBLE};
+  const Variable doubles{"X", {32, 32, 3, 4}, Bytes(4 * kSvhnBytes * 8), MAT_C_DOUBLE, MAT_T_DOUBLE};
   const Variable signed_bytes{"y", {4, 1}, {1, 2, 3, 4}, MAT_C_INT8, MAT_T_INT8};
   const Variable truths{"y", {4, 1}, {1, 1, 1, 1}, MAT_C_UINT8, MAT_T_UINT8, MAT_F_LOGICAL};
   EXPECT_THAT(error_reading({doubles, y}), HasSubstr("found 32x32x3x4 of class double"));

@@ -9,13 +9,13 @@
 namespace lamina {
 namespace {
 
-struct Cell {
+struct HeadCell {
   std::string name;
   MethodConfig method;
 };
 
-std::vector<Cell> cells() {
-  std::vector<Cell> all;
+std::vector<HeadCell> cells() {
+  std::vector<HeadCell> all;
   for (const std::string& head : head_names())
     all.push_back({"head_" + head, {.framework = "greedy", .head = head}});
   for (const char* name : {"infopro", "hpff", "predsim", "auglocal"})
@@ -26,7 +26,7 @@ std::vector<Cell> cells() {
 }
 
 // Every kind of head, for features of two shapes: of an early stage, and of the last.
-class EachHead : public testing::TestWithParam<Cell> {
+class EachHead : public testing::TestWithParam<HeadCell> {
  protected:
   static constexpr FeatureShape early{16, 12, 12};
   static constexpr FeatureShape late{64, 8, 8};
@@ -184,7 +184,7 @@ TEST(Head, NamesSayWhatATensorIsFor) {
 
 TEST(Head, OnlyDecodersNeedTheImage) {
   const FeatureShape in{16, 16, 16};
-  for (const Cell& cell : cells()) {
+  for (const HeadCell& cell : cells()) {
     const Head head(head_for(cell.method, in), in, "", doubles());
     const Targets blind{.y_B = labels_of(4)};
     if (!head_for(cell.method, in).needs_image()) {

@@ -10,26 +10,28 @@ namespace {
 
 constexpr FeatureShape photo{3, 224, 224};
 
-struct Published {
+struct PublishedNet {
   const char* name;
   std::int64_t parameters;
   double giga_multiply_adds;
 };
-void PrintTo(const Published& net, std::ostream* out) {
+void PrintTo(const PublishedNet& net, std::ostream* out) {
   *out << net.name;
 }
 
-class Torchvision : public testing::TestWithParam<Published> {
+class Torchvision : public testing::TestWithParam<PublishedNet> {
  protected:
   const Backbone net = make_backbone({.backbone = GetParam().name}, photo, 1000);
 };
-INSTANTIATE_TEST_SUITE_P(
-    Nets, Torchvision,
-    testing::Values(Published{"resnet34", 21'797'672, 3.66}, Published{"resnet50", 25'557'032, 4.09},
-                    Published{"resnet101", 44'549'160, 7.80}, Published{"resnet152", 60'192'808, 11.51},
-                    Published{"resnext101_32x8d", 88'791'336, 16.41},
-                    Published{"vgg13_bn", 133'053'736, 11.31}, Published{"vgg19_bn", 143'678'248, 19.63}),
-    [](const auto& test) { return std::string(test.param.name); });
+INSTANTIATE_TEST_SUITE_P(Nets, Torchvision,
+                         testing::Values(PublishedNet{"resnet34", 21'797'672, 3.66},
+                                         PublishedNet{"resnet50", 25'557'032, 4.09},
+                                         PublishedNet{"resnet101", 44'549'160, 7.80},
+                                         PublishedNet{"resnet152", 60'192'808, 11.51},
+                                         PublishedNet{"resnext101_32x8d", 88'791'336, 16.41},
+                                         PublishedNet{"vgg13_bn", 133'053'736, 11.31},
+                                         PublishedNet{"vgg19_bn", 143'678'248, 19.63}),
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST_P(Torchvision, IsAsLargeAsPublished) {
   const LayerCost classifier = cost(net.classifier, net.blocks.back().out);

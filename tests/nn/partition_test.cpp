@@ -22,59 +22,61 @@ std::string ends_of(const Backbone& net, const PartitionConfig& config) {
 // "[s,first]..[s,last]"
 std::string run(std::int64_t stage, std::int64_t first, std::int64_t last) {
   std::string ends;
-  for (std::int64_t b = first; b <= last; ++b) ends += text({stage, b});
+  for (std::int64_t b = first; b <= last; ++b) ends += text(BlockId{stage, b});
   return ends;
 }
 
-struct Row {
+struct CutRow {
   std::string backbone;
   std::int64_t modules;
   std::string ends;
 };
-void PrintTo(const Row& row, std::ostream* out) {
+void PrintTo(const CutRow& row, std::ostream* out) {
   *out << row.backbone << " K=" << row.modules;
 }
 
-class CutTable : public testing::TestWithParam<Row> {};
+class CutTable : public testing::TestWithParam<CutRow> {};
 TEST_P(CutTable, IsThePublishedOne) {
   EXPECT_EQ(ends_of(backbone_of(GetParam().backbone), {.modules = GetParam().modules}), GetParam().ends);
 }
 
 INSTANTIATE_TEST_SUITE_P(Resnet32, CutTable,
-                         testing::Values(Row{"resnet32", 2, "[2,1]"}, Row{"resnet32", 3, "[1,4][2,4]"},
-                                         Row{"resnet32", 4, "[1,2][2,1][3,0]"},
-                                         Row{"resnet32", 8, "[1,0][1,2][1,4][2,1][2,3][3,0][3,2]"},
-                                         Row{"resnet32", 15, run(1, 0, 4) + run(2, 0, 4) + run(3, 0, 3)},
-                                         Row{"resnet32", 16,
-                                             "[0,0]" + run(1, 0, 4) + run(2, 0, 4) + run(3, 0, 3)}));
+                         testing::Values(CutRow{"resnet32", 2, "[2,1]"}, CutRow{"resnet32", 3, "[1,4][2,4]"},
+                                         CutRow{"resnet32", 4, "[1,2][2,1][3,0]"},
+                                         CutRow{"resnet32", 8, "[1,0][1,2][1,4][2,1][2,3][3,0][3,2]"},
+                                         CutRow{"resnet32", 15, run(1, 0, 4) + run(2, 0, 4) + run(3, 0, 3)},
+                                         CutRow{"resnet32", 16,
+                                                "[0,0]" + run(1, 0, 4) + run(2, 0, 4) + run(3, 0, 3)}));
 
 const std::string wide_stage_1 = "[1,1][1,2][1,4][1,5][1,7][1,9][1,11][1,13][1,14][1,16][1,17]";
 const std::string wide_stage_2 = "[2,1][2,2][2,4][2,5][2,7][2,9][2,11][2,13][2,14][2,16][2,17]";
 const std::string wide_stage_3 = "[3,1][3,3][3,4][3,6][3,7][3,9][3,11][3,13][3,15]";
 INSTANTIATE_TEST_SUITE_P(
     Resnet110, CutTable,
-    testing::Values(Row{"resnet110", 2, "[2,8]"}, Row{"resnet110", 3, "[1,17][2,17]"},
-                    Row{"resnet110", 4, "[1,11][2,7][3,3]"},
-                    Row{"resnet110", 8, "[1,4][1,11][2,0][2,7][2,14][3,3][3,10]"},
-                    Row{"resnet110", 16,
+    testing::Values(CutRow{"resnet110", 2, "[2,8]"}, CutRow{"resnet110", 3, "[1,17][2,17]"},
+                    CutRow{"resnet110", 4, "[1,11][2,7][3,3]"},
+                    CutRow{"resnet110", 8, "[1,4][1,11][2,0][2,7][2,14][3,3][3,10]"},
+                    CutRow{
+                        "resnet110", 16,
                         "[1,1][1,4][1,7][1,10][1,13][1,16][2,1][2,4][2,7][2,11][2,15][3,1][3,5][3,9][3,13]"},
-                    Row{"resnet110", 32, wide_stage_1 + wide_stage_2 + wide_stage_3},
-                    Row{"resnet110", 54, run(1, 0, 17) + run(2, 0, 17) + run(3, 0, 16)}));
+                    CutRow{"resnet110", 32, wide_stage_1 + wide_stage_2 + wide_stage_3},
+                    CutRow{"resnet110", 54, run(1, 0, 17) + run(2, 0, 17) + run(3, 0, 16)}));
 
 INSTANTIATE_TEST_SUITE_P(
     Imagenet, CutTable,
-    testing::Values(Row{"resnet34", 16, run(1, 0, 2) + run(2, 0, 3) + run(3, 0, 5) + run(4, 0, 1)},
-                    Row{"resnet101", 2, "[2,0]"}, Row{"resnet101", 4, "[2,2][3,8][3,16]"},
-                    Row{"resnet101", 8, "[2,0][3,1][3,5][3,9][3,13][3,17][3,21]"},
-                    Row{"resnet101", 33, run(1, 0, 2) + run(2, 0, 3) + run(3, 0, 22) + run(4, 0, 1)},
-                    Row{"resnet152", 2, "[2,5]"}, Row{"resnet152", 4, "[2,6][3,13][3,25]"},
-                    Row{"resnet152", 50, run(1, 0, 2) + run(2, 0, 7) + run(3, 0, 35) + run(4, 0, 1)},
-                    Row{"resnext101_32x8d", 2, "[2,2]"}, Row{"resnext101_32x8d", 4, "[2,2][3,8][3,16]"}));
+    testing::Values(CutRow{"resnet34", 16, run(1, 0, 2) + run(2, 0, 3) + run(3, 0, 5) + run(4, 0, 1)},
+                    CutRow{"resnet101", 2, "[2,0]"}, CutRow{"resnet101", 4, "[2,2][3,8][3,16]"},
+                    CutRow{"resnet101", 8, "[2,0][3,1][3,5][3,9][3,13][3,17][3,21]"},
+                    CutRow{"resnet101", 33, run(1, 0, 2) + run(2, 0, 3) + run(3, 0, 22) + run(4, 0, 1)},
+                    CutRow{"resnet152", 2, "[2,5]"}, CutRow{"resnet152", 4, "[2,6][3,13][3,25]"},
+                    CutRow{"resnet152", 50, run(1, 0, 2) + run(2, 0, 7) + run(3, 0, 35) + run(4, 0, 1)},
+                    CutRow{"resnext101_32x8d", 2, "[2,2]"},
+                    CutRow{"resnext101_32x8d", 4, "[2,2][3,8][3,16]"}));
 
 // A cut is published for a network, whatever it was called by.
 INSTANTIATE_TEST_SUITE_P(OtherNames, CutTable,
-                         testing::Values(Row{"cifar-resnet32", 4, "[1,2][2,1][3,0]"},
-                                         Row{"cifar-resnet110", 4, "[1,11][2,7][3,3]"}));
+                         testing::Values(CutRow{"cifar-resnet32", 4, "[1,2][2,1][3,0]"},
+                                         CutRow{"cifar-resnet110", 4, "[1,11][2,7][3,3]"}));
 
 TEST(Partition, AVggHasNoStemSoEveryBlockIsAModule) {
   const Backbone net = backbone_of("vgg13_bn");
@@ -203,16 +205,16 @@ TEST(Partition, ExplicitEndsAreTaken) {
   EXPECT_EQ(ends_of(net, {.modules = 2, .ends = {{1, 3}}, .balance = "cost"}), "[1,3]");
 }
 
-struct Refusal {
+struct CutRefusal {
   const char* name;
   PartitionConfig config;
   std::vector<std::string> says;
 };
-void PrintTo(const Refusal& refusal, std::ostream* out) {
+void PrintTo(const CutRefusal& refusal, std::ostream* out) {
   *out << refusal.name;
 }
 
-class PartitionRefuses : public testing::TestWithParam<Refusal> {};
+class PartitionRefuses : public testing::TestWithParam<CutRefusal> {};
 TEST_P(PartitionRefuses, WithOneLineThatSaysWhatIsWrong) {
   try {
     cut_into_modules(backbone_of("resnet32"), GetParam().config);
@@ -225,20 +227,20 @@ TEST_P(PartitionRefuses, WithOneLineThatSaysWhatIsWrong) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Partition, PartitionRefuses,
-    testing::Values(Refusal{"MoreModulesThanBlocks", {.modules = 17}, {"partition.modules", "16", "17"}},
-                    Refusal{"MoreModulesThanBlocksByCost",
-                            {.modules = 17, .balance = "cost"},
-                            {"partition.modules", "16", "17"}},
-                    Refusal{
-                        "EndsOutOfOrder", {.ends = {{2, 1}, {1, 4}}}, {"partition.ends", "[1,4]", "[2,1]"}},
-                    Refusal{"AnEndTwice", {.ends = {{2, 1}, {2, 1}}}, {"partition.ends", "[2,1]"}},
-                    Refusal{"AnUnknownBlock", {.ends = {{2, 5}}}, {"partition.ends", "[2,5]", "[3,4]"}},
-                    Refusal{"AnUnknownStage", {.ends = {{4, 0}}}, {"[4,0]"}},
-                    Refusal{"AnEndThatIsNoPair", {.ends = {{2}}}, {"partition.ends", "[2]"}},
-                    Refusal{"TheLastBlockAsAnEnd", {.ends = {{2, 1}, {3, 4}}}, {"partition.ends", "[3,4]"}},
-                    Refusal{"ModulesThatContradictTheEnds",
-                            {.modules = 4, .ends = {{1, 4}, {2, 4}}},
-                            {"partition.modules", "3", "4"}}),
+    testing::Values(
+        CutRefusal{"MoreModulesThanBlocks", {.modules = 17}, {"partition.modules", "16", "17"}},
+        CutRefusal{"MoreModulesThanBlocksByCost",
+                   {.modules = 17, .balance = "cost"},
+                   {"partition.modules", "16", "17"}},
+        CutRefusal{"EndsOutOfOrder", {.ends = {{2, 1}, {1, 4}}}, {"partition.ends", "[1,4]", "[2,1]"}},
+        CutRefusal{"AnEndTwice", {.ends = {{2, 1}, {2, 1}}}, {"partition.ends", "[2,1]"}},
+        CutRefusal{"AnUnknownBlock", {.ends = {{2, 5}}}, {"partition.ends", "[2,5]", "[3,4]"}},
+        CutRefusal{"AnUnknownStage", {.ends = {{4, 0}}}, {"[4,0]"}},
+        CutRefusal{"AnEndThatIsNoPair", {.ends = {{2}}}, {"partition.ends", "[2]"}},
+        CutRefusal{"TheLastBlockAsAnEnd", {.ends = {{2, 1}, {3, 4}}}, {"partition.ends", "[3,4]"}},
+        CutRefusal{"ModulesThatContradictTheEnds",
+                   {.modules = 4, .ends = {{1, 4}, {2, 4}}},
+                   {"partition.modules", "3", "4"}}),
     [](const auto& test) { return std::string(test.param.name); });
 
 TEST(BalancedCut, FewerPiecesThanPartsAreRefused) {

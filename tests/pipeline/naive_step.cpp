@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-namespace lamina::testing {
+namespace lamina::tests {
 
 NaiveStep::NaiveStep(const std::vector<ModuleSpec>& modules, const StageOptions& options,
                      const Initializer& init)
@@ -129,4 +129,4 @@ void NaiveStep::descend(const Tensors& grads, double lr) {
   }
 }
 
-}  // namespace lamina::testing
+}  // namespace lamina::tests

@@ -7,7 +7,7 @@
 #include "lamina/pipeline/packet.hpp"
 #include "lamina/pipeline/stage.hpp"
 
-namespace lamina::testing {
+namespace lamina::tests {
 
 /// METHOD sections 4 to 6 as they are written, for a whole network at once: every loss of every module is
 /// computed by itself, from the window's input on, and differentiated by autograd. Nothing is shared between
@@ -53,4 +53,4 @@ class NaiveStep {
   Tensors momentum_;
 };
 
-}  // namespace lamina::testing
+}  // namespace lamina::tests

@@ -14,7 +14,7 @@ LaneSpec lane(const FeatureShape& image = {}) {
 }
 
 TEST(Packet, SurvivesTheWayThroughAMessage) {
-  Packet sent = testing::train_packet(7, 5);
+  Packet sent = tests::train_packet(7, 5);
   sent.epoch = 2;
   sent.total_steps = 99;
   sent.modules = {{{{"independent", 0.1, 3}, {"cascaded", 0.2, -1}}}, {{{"classifier", 1.0 / 3.0, 4}}}};
@@ -59,7 +59,7 @@ TEST(Packet, CarriesAnImageWhereTheLaneHasRoomForOne) {
   EXPECT_EQ(lane().tensors.size(), 2u);
   ASSERT_EQ(lane(image).tensors.size(), 3u);
   EXPECT_EQ(lane(image).tensors[2].dtype, at::kByte);
-  Packet sent = testing::train_packet(7, 5);
+  Packet sent = tests::train_packet(7, 5);
   EXPECT_FALSE(to_packet(to_message(sent, lane(image))).image_BCHW.defined()) << "an evaluation has none";
   sent.image_BCHW = at::randint(256, {5, 3, 8, 8}, at::kByte);
   EXPECT_TRUE(to_packet(to_message(sent, lane(image))).image_BCHW.is_same(sent.image_BCHW));

@@ -39,7 +39,7 @@ TEST(Share, SamplesAreInCommonOnlyWhereTheyMayBe) {
 }
 
 Packet reported_packet(std::int64_t batch) {
-  Packet packet = testing::train_packet(3, batch);
+  Packet packet = tests::train_packet(3, batch);
   packet.image_BCHW =
       at::randint(256, {batch, 3, 8, 8}, at::kByte).contiguous(at::MemoryFormat::ChannelsLast);
   packet.modules = {{{{"independent", 0.5, 2}, {"cascaded", 0.25, -1}}}, {{{"classifier", 1.5, 4}}}};
@@ -89,8 +89,8 @@ TEST(Share, PiecesOfSeveralSendersAddUp) {
 }
 
 TEST(Share, APieceOfAnotherPacketIsRefused) {
-  Packet packet = testing::train_packet(1, 4);
-  EXPECT_THROW(join(packet, testing::train_packet(2, 4)), Error);
+  Packet packet = tests::train_packet(1, 4);
+  EXPECT_THROW(join(packet, tests::train_packet(2, 4)), Error);
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include "lamina/nn/partition.hpp"
 #include "lamina/pipeline/packet.hpp"
 
-namespace lamina::testing {
+namespace lamina::tests {
 
 /// A ResNet-8 on 8x8 images, cut into its four blocks: small enough for a test, with every kind of block.
 inline std::vector<ModuleSpec> small_modules(const std::string& head = "mlp_sr") {
@@ -39,4 +39,4 @@ inline Packet train_packet(std::int64_t step, std::int64_t batch, at::ScalarType
   return packet;
 }
 
-}  // namespace lamina::testing
+}  // namespace lamina::tests

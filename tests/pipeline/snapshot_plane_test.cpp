@@ -22,7 +22,7 @@ struct Pair {
             /*publishes=*/true, std::move(copies)) {
     const std::vector<std::int64_t> ends{1};
     for (const StageSpec& spec :
-         make_stage_specs(cut_into_stages(testing::small_mlaan_modules(), ends), 3, true))
+         make_stage_specs(cut_into_stages(tests::small_mlaan_modules(), ends), 3, true))
       stages.emplace_back(spec, StageOptions{.window = 3}, Initializer(1));
   }
 

@@ -9,18 +9,18 @@
 namespace lamina {
 namespace {
 
-using testing::train_on;
-using testing::Trial;
+using tests::train_on;
+using tests::Trial;
 
 constexpr double small_norm = 0.05;  // every module's gradient is longer
 
 // By module, the gradients of a step as the optimizer gets them.
 std::vector<std::vector<at::Tensor>> gradients(double clip_grad_norm) {
-  const auto specs = make_stage_specs({testing::small_modules()}, 1, true);
+  const auto specs = make_stage_specs({tests::small_modules()}, 1, true);
   Stage stage(specs.front(), {.clip_grad_norm = clip_grad_norm}, Initializer(1));
   std::vector<at::Tensor> all;
   stage.observe_gradients([&](const std::string&, const at::Tensor& grad) { all.push_back(grad.clone()); });
-  stage.process(testing::train_packet(0, 6));
+  stage.process(tests::train_packet(0, 6));
   std::vector<std::vector<at::Tensor>> by_module;
   auto next = all.begin();
   for (const Stage::Part& part : stage.parts()) {
@@ -56,20 +56,20 @@ TEST(Clipping, ScalesAModulesGradientsToTheNormWhereTheyAreLonger) {
 // A short batch's replicas have few samples each; clipped before the sum, each would count as much as a whole
 // batch.
 TEST(Clipping, OfReplicasIsOfTheirSum) {
-  Trial trial{.modules = testing::small_mlaan_modules("none"),
+  Trial trial{.modules = tests::small_mlaan_modules("none"),
               .options = {.window = 3, .clip_grad_norm = small_norm},
               .policy = {.lag = 1},
               .dtype = at::kDouble};
-  const testing::Outcome expected = train_on(2, trial);
+  const tests::Outcome expected = train_on(2, trial);
   trial.replicas = {2, 3};
-  EXPECT_LT(testing::relative_difference(train_on(2, trial).tensors, expected.tensors), 1e-9);
+  EXPECT_LT(tests::relative_difference(train_on(2, trial).tensors, expected.tensors), 1e-9);
   trial.options.clip_grad_norm = 0;
-  EXPECT_GT(testing::relative_difference(train_on(2, trial).tensors, expected.tensors), 1e-3)
+  EXPECT_GT(tests::relative_difference(train_on(2, trial).tensors, expected.tensors), 1e-3)
       << "nothing was clipped";
 }
 
 TEST(Clipping, EndToEndIsTheSameOnAnyNumberOfWorkers) {
-  const Trial trial{.modules = testing::small_end_to_end_modules("batch"),
+  const Trial trial{.modules = tests::small_end_to_end_modules("batch"),
                     .options = {.clip_grad_norm = small_norm},
                     .schedule = "1f1b",
                     .micro_batches = 2};

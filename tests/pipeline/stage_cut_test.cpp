@@ -9,7 +9,7 @@ namespace lamina {
 namespace {
 
 using ::testing::ElementsAre;
-using testing::small_modules;
+using tests::small_modules;
 
 std::vector<std::size_t> sizes(const std::vector<std::vector<ModuleSpec>>& stages) {
   std::vector<std::size_t> result;

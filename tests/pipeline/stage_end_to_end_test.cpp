@@ -11,11 +11,11 @@
 namespace lamina {
 namespace {
 
-using testing::largest_error;
-using testing::NaiveStep;
-using testing::small_end_to_end_modules;
-using testing::Tensors;
-using testing::train_packet;
+using tests::largest_error;
+using tests::NaiveStep;
+using tests::small_end_to_end_modules;
+using tests::Tensors;
+using tests::train_packet;
 
 constexpr std::int64_t batch = 6;
 

@@ -7,15 +7,15 @@
 namespace lamina {
 namespace {
 
-using testing::largest_error;
-using testing::mlaan;
-using testing::options_for;
-using testing::Pipeline;
-using testing::six_modules;
-using testing::six_packet;
-using testing::Tensors;
+using tests::largest_error;
+using tests::mlaan;
+using tests::options_for;
+using tests::Pipeline;
+using tests::six_modules;
+using tests::six_packet;
+using tests::Tensors;
 
-constexpr int steps = 5;
+constexpr int num_steps = 5;
 constexpr double large_lr = 0.5;
 
 struct Cut {
@@ -26,23 +26,23 @@ struct Cut {
 
 Tensors after_steps(const MethodConfig& method, const Cut& cut) {
   Pipeline pipeline(six_modules(method), cut.ends, options_for(method), cut.policy, cut.lookahead);
-  for (int step = 0; step < steps; ++step) pipeline.step(six_packet(step, large_lr));
+  for (int step = 0; step < num_steps; ++step) pipeline.step(six_packet(step, large_lr));
   Tensors clones;
   for (const auto& [name, tensor] : pipeline.tensors()) clones.emplace(name, tensor.to(at::kDouble).clone());
   return clones;
 }
 
-struct Cell {
+struct LookaheadCell {
   std::string name;
   MethodConfig method;
 };
 
-void PrintTo(const Cell& cell, std::ostream* os) {
+void PrintTo(const LookaheadCell& cell, std::ostream* os) {
   *os << cell.name;
 }
 
-std::vector<Cell> cells() {
-  std::vector<Cell> all;
+std::vector<LookaheadCell> lookahead_cells() {
+  std::vector<LookaheadCell> all;
   for (const std::int64_t window : {2, 3, 4})
     all.push_back({"Window" + std::to_string(window), mlaan(window)});
   MethodConfig rich = mlaan(3, "dgl");
@@ -57,8 +57,8 @@ std::vector<Cell> cells() {
   return all;
 }
 
-class Lookahead : public ::testing::TestWithParam<Cell> {};
-INSTANTIATE_TEST_SUITE_P(Methods, Lookahead, ::testing::ValuesIn(cells()),
+class Lookahead : public ::testing::TestWithParam<LookaheadCell> {};
+INSTANTIATE_TEST_SUITE_P(Methods, Lookahead, ::testing::ValuesIn(lookahead_cells()),
                          [](const auto& test) { return test.param.name; });
 
 // What must hold, 1: at lag 0 the cut does not matter. The other ways differ, so this can fail.
@@ -90,7 +90,7 @@ TEST(StageLookahead, RunningStatisticsMoveOnceAStepWhoeverLooksOn) {
   const Tensors found = after_steps(mlaan(3, "dgl"), {.ends = {0, 1, 2, 3, 4}});
   for (const auto& [name, tensor] : found)
     if (name.ends_with("num_batches_tracked")) {
-      EXPECT_EQ(tensor.item<double>(), steps) << name;
+      EXPECT_EQ(tensor.item<double>(), num_steps) << name;
     }
 }
 

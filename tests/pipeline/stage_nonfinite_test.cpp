@@ -13,9 +13,10 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using testing::train_on;
-using testing::train_packet;
-using testing::Trial;
+using tests::expect_equal;
+using tests::train_on;
+using tests::train_packet;
+using tests::Trial;
 
 Stage one_stage(const std::vector<ModuleSpec>& modules, const StageOptions& options = {}) {
   return {make_stage_specs({modules}, 1, true).front(), options, Initializer(1)};
@@ -38,13 +39,8 @@ Packet poisoned(Packet packet) {
   return packet;
 }
 
-void expect_equal(const std::vector<at::Tensor>& found, const std::vector<at::Tensor>& expected) {
-  ASSERT_EQ(found.size(), expected.size());
-  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected[i])) << i;
-}
-
 TEST(Nonfinite, ALossThatIsNotEndsTheRunAndNamesStepModuleAndHead) {
-  Stage stage = one_stage(testing::small_modules());
+  Stage stage = one_stage(tests::small_modules());
   stage.process(train_packet(0, 6));
   expect_nonfinite([&] { stage.process(poisoned(train_packet(1, 6))); },
                    AllOf(HasSubstr("step 1"), HasSubstr("nan from head mlp_sr (independent) of module 0")));
@@ -70,7 +66,7 @@ TEST(Nonfinite, AGradientThatIsNotEndsTheRunThoughTheLossesAreFinite) {
 }
 
 TEST(Nonfinite, EndToEndTheLossAndTheGradientsThatFlowBackEndTheRun) {
-  const auto specs = make_stage_specs(cut_into_stages(testing::small_end_to_end_modules(), 2), 1, true);
+  const auto specs = make_stage_specs(cut_into_stages(tests::small_end_to_end_modules(), 2), 1, true);
   const StageOptions options{.micro_batches = 1};
   Stage first(specs[0], options, Initializer(1)), last(specs[1], options, Initializer(1));
   const Packet passed = first.forward(train_packet(7, 6), 0);
@@ -84,10 +80,10 @@ TEST(Nonfinite, EndToEndTheLossAndTheGradientsThatFlowBackEndTheRun) {
 class Skipping {
  public:
   Skipping() {
-    const MethodConfig method = testing::mlaan(3);
-    StageOptions options = testing::options_for(method);
+    const MethodConfig method = tests::mlaan(3);
+    StageOptions options = tests::options_for(method);
     options.on_nonfinite = OnNonfinite::skip;
-    const auto cut = cut_into_stages(testing::six_modules(method), std::vector<std::int64_t>{1, 3});
+    const auto cut = cut_into_stages(tests::six_modules(method), std::vector<std::int64_t>{1, 3});
     for (const StageSpec& spec : make_stage_specs(cut, options.window, true))
       stages_.emplace_back(spec, options, Initializer(1, at::kDouble));
     for (const Stage& stage : stages_) plane_.publish_first(stage, 0, {});
@@ -128,15 +124,15 @@ class Skipping {
 TEST(Nonfinite, AStageThatSkipsAStepAndThoseBehindItAreAsIfTheyHadNotSeenIt) {
   Skipping found, expected;
   for (const int step : {0, 1}) {
-    found.step(testing::six_packet(step));
-    expected.step(testing::six_packet(step));
+    found.step(tests::six_packet(step));
+    expected.step(tests::six_packet(step));
   }
   const at::Tensor bias = found.bias_of_second_stage().detach();
   const at::Tensor sound = bias.clone();
   bias.fill_(INFINITY);
-  const Packet left = found.step(testing::six_packet(2));
+  const Packet left = found.step(tests::six_packet(2));
   bias.copy_(sound);
-  expected.step(testing::six_packet(2), /*num_stages=*/1);
+  expected.step(tests::six_packet(2), /*num_stages=*/1);
 
   EXPECT_TRUE(left.skipped);
   EXPECT_FALSE(left.stages[0].skipped);
@@ -148,13 +144,13 @@ TEST(Nonfinite, AStageThatSkipsAStepAndThoseBehindItAreAsIfTheyHadNotSeenIt) {
   EXPECT_EQ(left.modules[5].losses.front().correct, -1);
 
   for (std::size_t stage = 0; stage < 3; ++stage) expect_equal(found.state(stage), expected.state(stage));
-  EXPECT_FALSE(found.step(testing::six_packet(3)).skipped);
-  expected.step(testing::six_packet(3));
+  EXPECT_FALSE(found.step(tests::six_packet(3)).skipped);
+  expected.step(tests::six_packet(3));
   for (std::size_t stage = 0; stage < 3; ++stage) expect_equal(found.state(stage), expected.state(stage));
 }
 
 Trial mlaan_trial(OnNonfinite on_nonfinite) {
-  return {.modules = testing::small_mlaan_modules(),
+  return {.modules = tests::small_mlaan_modules(),
           .options = {.window = 3, .on_nonfinite = on_nonfinite},
           .policy = {.lag = 1}};
 }
@@ -167,11 +163,11 @@ TEST(Nonfinite, ToBeReadyToSkipCostsNoBit) {
 TEST(Nonfinite, SkippedStepsAreTheSameOnAnyNumberOfWorkers) {
   Trial trial = mlaan_trial(OnNonfinite::skip);
   trial.poisoned = 1;
-  const testing::Outcome one = train_on(1, trial);
+  const tests::Outcome one = train_on(1, trial);
   for (std::size_t i = 0; i < one.left.size(); ++i) EXPECT_EQ(one.left[i].skipped, i == 1) << i;
   for (const at::Tensor& tensor : one.tensors) EXPECT_TRUE(tensor.isfinite().all().item<bool>());
   for (const int workers : {2, 4}) {
-    const testing::Outcome many = train_on(workers, trial);
+    const tests::Outcome many = train_on(workers, trial);
     expect_equal(many.tensors, one.tensors);
     expect_equal(many.marked, one.marked);
     EXPECT_TRUE(many.left[1].skipped);
@@ -180,16 +176,16 @@ TEST(Nonfinite, SkippedStepsAreTheSameOnAnyNumberOfWorkers) {
 
 // Only the first replica has the sample that is not finite.
 TEST(Nonfinite, ReplicasSkipTogether) {
-  Trial trial{.modules = testing::small_mlaan_modules("none"),
+  Trial trial{.modules = tests::small_mlaan_modules("none"),
               .options = {.window = 3, .on_nonfinite = OnNonfinite::skip},
               .policy = {.lag = 1},
               .dtype = at::kDouble,
               .poisoned = 1};
-  const testing::Outcome expected = train_on(2, trial);
+  const tests::Outcome expected = train_on(2, trial);
   trial.replicas = {3, 2};
-  const testing::Outcome found = train_on(2, trial);
+  const tests::Outcome found = train_on(2, trial);
   EXPECT_TRUE(found.left[1].skipped);
-  EXPECT_LT(testing::relative_difference(found.tensors, expected.tensors), 1e-9);
+  EXPECT_LT(tests::relative_difference(found.tensors, expected.tensors), 1e-9);
 }
 
 // A sum over this stage and a replica that has zeros where this one has gradients, and a loss that is not
@@ -208,7 +204,7 @@ class SumWithAnother final : public SumHandle {
 };
 
 TEST(Nonfinite, AReplicaSkipsForALossThatOnlyAnotherHas) {
-  Stage stage = one_stage(testing::small_modules(), {.on_nonfinite = OnNonfinite::skip});
+  Stage stage = one_stage(tests::small_modules(), {.on_nonfinite = OnNonfinite::skip});
   const auto bias = [&] { return stage.parts().back().module.parameters().back().detach().clone(); };
   const at::Tensor before = bias();
   stage.share_gradients([](const auto& values) { return std::make_unique<SumWithAnother>(values); },

@@ -13,7 +13,7 @@
 namespace lamina {
 namespace {
 
-using testing::train_packet;
+using tests::train_packet;
 
 const StageOptions fp32{.window = 3};
 const StageOptions mixed{.window = 3, .precision = Precision::bf16};
@@ -21,13 +21,13 @@ const StageOptions rounded{.window = 3, .rounds_output = true};
 const StageOptions all_bf16{.window = 3, .precision = Precision::bf16, .rounds_output = true};
 
 // Windows, LAMs, EMAs and shadows, in two stages that a thread runs by turns.
-class Pair {
+class StagePair {
  public:
-  explicit Pair(const StageOptions& options, const SnapshotPolicy& policy = {})
+  explicit StagePair(const StageOptions& options, const SnapshotPolicy& policy = {})
       : plane_(policy, std::make_shared<SnapshotBoard>(policy.depth()), nullptr, Seconds(1)) {
     const std::vector<std::int64_t> ends{1};
     for (const StageSpec& spec :
-         make_stage_specs(cut_into_stages(testing::small_mlaan_modules(), ends), options.window, true))
+         make_stage_specs(cut_into_stages(tests::small_mlaan_modules(), ends), options.window, true))
       stages_.emplace_back(spec, options, Initializer(1));
     for (Stage& stage : stages_) {
       plane_.publish_first(stage, 0, {});
@@ -35,8 +35,8 @@ class Pair {
           [this](const std::string& name, const at::Tensor& grad) { grads_[name] = grad; });
     }
   }
-  Pair(const Pair&) = delete;
-  Pair& operator=(const Pair&) = delete;
+  StagePair(const StagePair&) = delete;
+  StagePair& operator=(const StagePair&) = delete;
 
   Packet first(Packet packet) {
     plane_.refresh(stages_[0], packet.step);
@@ -76,9 +76,9 @@ std::vector<double> losses(const Packet& packet) {
 }
 
 TEST(MixedPrecision, FirstLossesAreCloseToThoseOfFloat32) {
-  const std::vector<double> expected = losses(Pair(fp32).step(train_packet(0, 16)));
+  const std::vector<double> expected = losses(StagePair(fp32).step(train_packet(0, 16)));
   for (const StageOptions& options : {mixed, rounded, all_bf16}) {
-    const std::vector<double> found = losses(Pair(options).step(train_packet(0, 16)));
+    const std::vector<double> found = losses(StagePair(options).step(train_packet(0, 16)));
     ASSERT_EQ(found.size(), expected.size());
     EXPECT_NE(found, expected) << "nothing was rounded";
     // A rounding is at most 2^-9 of a value; normalised sums of many keep about that.
@@ -88,7 +88,7 @@ TEST(MixedPrecision, FirstLossesAreCloseToThoseOfFloat32) {
 }
 
 TEST(MixedPrecision, EverythingThatStaysIsFloat32) {
-  Pair pair(all_bf16);
+  StagePair pair(all_bf16);
   for (int step = 0; step < 2; ++step) pair.step(train_packet(step, 6));
   for (const Stage& stage : pair.stages()) {
     for (const Stage::Part& part : stage.parts()) {
@@ -110,7 +110,7 @@ TEST(MixedPrecision, EverythingThatStaysIsFloat32) {
 
 TEST(MixedPrecision, LearnsABatchByHeart) {
   for (const StageOptions& options : {mixed, all_bf16}) {
-    Pair pair(options);
+    StagePair pair(options);
     const double first = losses(pair.step(train_packet(0, 16))).back();
     double last = 0;
     for (int step = 1; step < 30; ++step) {
@@ -124,11 +124,11 @@ TEST(MixedPrecision, LearnsABatchByHeart) {
 
 TEST(MixedPrecision, EvaluationComputesInItAndChangesNothing) {
   for (const StageOptions& options : {mixed, all_bf16}) {
-    Pair exact(fp32), pair(options);
+    StagePair exact(fp32), pair(options);
     const std::vector<at::Tensor> before = pair.parameters();
     std::vector<at::Tensor> copies;
     for (const at::Tensor& parameter : before) copies.push_back(parameter.clone());
-    const auto evaluate = [](Pair& of) {
+    const auto evaluate = [](StagePair& of) {
       Packet packet = train_packet(1, 6);
       packet.kind = PacketKind::eval;
       for (Stage& stage : of.stages()) packet = stage.process(std::move(packet));
@@ -142,16 +142,16 @@ TEST(MixedPrecision, EvaluationComputesInItAndChangesNothing) {
 }
 
 TEST(RoundedTransfer, IsTheRoundedActivationOfHalfTheBytes) {
-  const at::Tensor exact = Pair(fp32).first(train_packet(0, 6)).x_BCHW;
-  const at::Tensor found = Pair(rounded).first(train_packet(0, 6)).x_BCHW;
+  const at::Tensor exact = StagePair(fp32).first(train_packet(0, 6)).x_BCHW;
+  const at::Tensor found = StagePair(rounded).first(train_packet(0, 6)).x_BCHW;
   EXPECT_EQ(found.nbytes(), exact.nbytes() / 2);
   EXPECT_TRUE(at::equal(found, exact.to(at::kBFloat16)));
   EXPECT_EQ(found.strides(), exact.strides());
 }
 
 TEST(RoundedTransfer, WithLayersInBFloat16RoundsNothingMore) {
-  const at::Tensor wide = Pair(mixed).first(train_packet(0, 6)).x_BCHW;
-  const at::Tensor narrow = Pair(all_bf16).first(train_packet(0, 6)).x_BCHW;
+  const at::Tensor wide = StagePair(mixed).first(train_packet(0, 6)).x_BCHW;
+  const at::Tensor narrow = StagePair(all_bf16).first(train_packet(0, 6)).x_BCHW;
   EXPECT_EQ(wide.scalar_type(), at::kFloat);
   EXPECT_EQ(narrow.scalar_type(), at::kBFloat16);
   EXPECT_TRUE(at::equal(wide, narrow.to(at::kFloat)));
@@ -159,16 +159,16 @@ TEST(RoundedTransfer, WithLayersInBFloat16RoundsNothingMore) {
 
 // The stage behind computes on what has arrived, and its shadow in the stage before on the same.
 TEST(RoundedTransfer, AStageAndItsShadowComputeOnWhatHasArrived) {
-  Pair pair(rounded), other(fp32);
+  StagePair pair(rounded), other(fp32);
   Packet arrived = pair.first(train_packet(0, 6));
   Packet widened = arrived;
   widened.x_BCHW = widened.x_BCHW.to(at::kFloat);
   EXPECT_EQ(losses(pair.second(std::move(arrived))), losses(other.second(std::move(widened))));
 
   // Lookahead of stage 0 on an input whose rounding changes what the shadow's first ReLUs let through.
-  Pair exact(fp32);
+  StagePair exact(fp32);
   exact.first(train_packet(0, 6));
-  Pair again(rounded);
+  StagePair again(rounded);
   again.first(train_packet(0, 6));
   double difference = 0;
   for (const auto& [name, grad] : exact.grads())
@@ -177,7 +177,7 @@ TEST(RoundedTransfer, AStageAndItsShadowComputeOnWhatHasArrived) {
 }
 
 TEST(RoundedTransfer, AReplicaWithoutSamplesPassesOnNoneOfTheSameType) {
-  Pair pair(all_bf16);
+  StagePair pair(all_bf16);
   Packet packet = train_packet(0, 6);
   packet.kind = PacketKind::eval;
   packet.x_BCHW = packet.x_BCHW.slice(0, 0, 0);
@@ -190,7 +190,7 @@ TEST(RoundedTransfer, AReplicaWithoutSamplesPassesOnNoneOfTheSameType) {
 }
 
 TEST(RoundedTransfer, WhatTheLastStageLeavesIsOfTheSameTypeAsWhatItsReplicasJoin) {
-  const auto specs = make_stage_specs(cut_into_stages(testing::small_modules(), std::int64_t{1}), 1, true);
+  const auto specs = make_stage_specs(cut_into_stages(tests::small_modules(), std::int64_t{1}), 1, true);
   Stage whole(specs.front(), {.rounds_output = true}, Initializer(1));
   EXPECT_EQ(whole.process(train_packet(0, 6)).x_BCHW.scalar_type(), at::kBFloat16);
 }

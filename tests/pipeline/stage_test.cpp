@@ -11,8 +11,8 @@
 namespace lamina {
 namespace {
 
-using testing::small_modules;
-using testing::train_packet;
+using tests::small_modules;
+using tests::train_packet;
 
 const Initializer float64(1, at::kDouble);
 

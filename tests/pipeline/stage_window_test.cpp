@@ -10,13 +10,13 @@
 namespace lamina {
 namespace {
 
-using testing::largest_error;
-using testing::mlaan;
-using testing::NaiveStep;
-using testing::options_for;
-using testing::Pipeline;
-using testing::six_modules;
-using testing::six_packet;
+using tests::largest_error;
+using tests::mlaan;
+using tests::NaiveStep;
+using tests::options_for;
+using tests::Pipeline;
+using tests::six_modules;
+using tests::six_packet;
 
 struct Cell {
   std::string name;

@@ -12,7 +12,7 @@
 #include "small_network.hpp"
 
 // A network with windows, as one stage or as several that shadow one another, in double precision.
-namespace lamina::testing {
+namespace lamina::tests {
 
 using Tensors = std::map<std::string, at::Tensor>;
 
@@ -102,4 +102,4 @@ inline double largest_error(const Tensors& found, const Tensors& expected) {
   return worst;
 }
 
-}  // namespace lamina::testing
+}  // namespace lamina::tests

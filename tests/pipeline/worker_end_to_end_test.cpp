@@ -10,12 +10,13 @@
 namespace lamina {
 namespace {
 
-using testing::NaiveStep;
-using testing::Outcome;
-using testing::relative_difference;
-using testing::small_end_to_end_modules;
-using testing::train_on;
-using testing::Trial;
+using tests::expect_equal;
+using tests::NaiveStep;
+using tests::Outcome;
+using tests::relative_difference;
+using tests::small_end_to_end_modules;
+using tests::train_on;
+using tests::Trial;
 
 Trial trial_of(const std::string& schedule, int micro_batches, bool recompute = false,
                const std::string& norm = "none") {
@@ -29,7 +30,7 @@ Trial trial_of(const std::string& schedule, int micro_batches, bool recompute = 
 // The whole network's tensors after the stream's training steps, by plain autograd; in the stages' order.
 std::vector<at::Tensor> naive_outcome() {
   NaiveStep naive(small_end_to_end_modules("none", 1), {}, Initializer(1, at::kDouble));
-  for (const Packet& packet : testing::stream(at::kDouble))
+  for (const Packet& packet : tests::stream(at::kDouble))
     if (packet.kind == PacketKind::train) naive.step(packet);
   std::vector<at::Tensor> tensors;
   const Initializer blank = Initializer(0).blank();
@@ -37,11 +38,6 @@ std::vector<at::Tensor> naive_outcome() {
     for (const NamedTensor& entry : Module(spec, blank).tensors())
       tensors.push_back(naive.tensors().at(entry.name).detach());
   return tensors;
-}
-
-void expect_equal(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::equal(a[i], b[i])) << i;
 }
 
 void expect_same(const Outcome& found, const Outcome& expected) {
@@ -80,7 +76,7 @@ TEST(WorkerEndToEnd, ReplicasThatAddUpMicroBatchesTrainAsPlainAutogradDoes) {
     trial.num_stages = 1;
     const Outcome found = train_on(1, trial);
     EXPECT_LT(relative_difference(found.tensors, expected), 1e-9) << replicas;
-    EXPECT_EQ(found.left.front().samples(), testing::batch);
+    EXPECT_EQ(found.left.front().samples(), tests::batch);
   }
 }
 
@@ -128,7 +124,7 @@ std::size_t most_open(const std::string& schedule, int worker, int num_workers, 
       make_stage_specs(cut_into_stages(small_end_to_end_modules(), std::int64_t{num_workers}), 1, true);
   Stage stage(specs[worker], {.micro_batches = micro_batches}, Initializer(1, at::kDouble));
   const FeatureShape& in = specs[worker].modules.front().in;
-  Packet packet = testing::train_packet(0, 2 * micro_batches, at::kDouble);
+  Packet packet = tests::train_packet(0, 2 * micro_batches, at::kDouble);
   packet.x_BCHW = at::randn({packet.batch, in.channels, in.height, in.width}, at::kDouble)
                       .contiguous(at::MemoryFormat::ChannelsLast);
   std::vector<int> first_stage(num_workers + 1);

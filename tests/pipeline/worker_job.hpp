@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <gtest/gtest.h>
 
 #include <cmath>
 #include <memory>
@@ -17,7 +18,7 @@
 #include "small_network.hpp"
 
 // Workers that are threads, from a short stream to what it leaves behind.
-namespace lamina::testing {
+namespace lamina::tests {
 
 inline constexpr std::int64_t batch = 6;
 
@@ -167,6 +168,11 @@ inline Outcome train_on(int num_groups, const Trial& trial = {}) {
   return Job(num_groups, trial).run();
 }
 
+inline void expect_equal(const std::vector<at::Tensor>& found, const std::vector<at::Tensor>& expected) {
+  ASSERT_EQ(found.size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected[i])) << i;
+}
+
 inline double relative_difference(const std::vector<at::Tensor>& found,
                                   const std::vector<at::Tensor>& expected) {
   double difference = 0, size = 0;
@@ -177,4 +183,4 @@ inline double relative_difference(const std::vector<at::Tensor>& found,
   return std::sqrt(difference / size);
 }
 
-}  // namespace lamina::testing
+}  // namespace lamina::tests

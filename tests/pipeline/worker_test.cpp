@@ -17,16 +17,11 @@
 namespace lamina {
 namespace {
 
-using testing::batch;
-using testing::Outcome;
-using testing::relative_difference;
-using testing::train_on;
-using testing::Trial;
-
-void expect_equal(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::equal(a[i], b[i])) << i;
-}
+using tests::expect_equal;
+using tests::Outcome;
+using tests::relative_difference;
+using tests::train_on;
+using tests::Trial;
 
 void expect_same_bits(const Outcome& one, const std::function<Outcome(int num_workers)>& train) {
   for (const int workers : {2, 3, 4}) {
@@ -55,7 +50,7 @@ TEST(Worker, AnyNumberOfWorkersTrainsTheSameBitsOfWindowsAcrossStages) {
        {SnapshotPolicy{}, SnapshotPolicy{.lag = 1}, SnapshotPolicy{.lag = 2, .every = 2}}) {
     const auto train = [&](int num_workers) {
       return train_on(num_workers,
-                      {.modules = testing::small_mlaan_modules(), .options = options, .policy = policy});
+                      {.modules = tests::small_mlaan_modules(), .options = options, .policy = policy});
     };
     expect_same_bits(train(1), train);
   }
@@ -68,16 +63,16 @@ TEST(Worker, AnyNumberOfWorkersTrainsTheSameBitsInBFloat16) {
     const StageOptions options{.window = 3, .precision = precision, .rounds_output = rounds_output};
     const auto train = [&](int num_workers) {
       return train_on(num_workers,
-                      {.modules = testing::small_mlaan_modules(), .options = options, .policy = {.lag = 1}});
+                      {.modules = tests::small_mlaan_modules(), .options = options, .policy = {.lag = 1}});
     };
     expect_same_bits(train(1), train);
   }
 }
 
 TEST(Worker, ReportsHowOldTheVersionsWereThatItUsed) {
-  const Outcome outcome = train_on(2, {.modules = testing::small_mlaan_modules(),
-                                       .options = {.window = 3},
-                                       .policy = {.lag = 2, .every = 2}});
+  const Outcome outcome = train_on(
+      2,
+      {.modules = tests::small_mlaan_modules(), .options = {.window = 3}, .policy = {.lag = 2, .every = 2}});
   for (const Packet& packet : outcome.left) {
     if (packet.kind != PacketKind::train) continue;
     const std::int64_t age = packet.step - SnapshotPolicy{.lag = 2, .every = 2}.version_for(packet.step);
@@ -90,7 +85,7 @@ TEST(Worker, ReportsHowOldTheVersionsWereThatItUsed) {
 // Without batch norm a batch's gradient is the mean of its samples', wherever they are computed; also of a
 // short batch, with windows and averages over the edges, and with groups of unequal size.
 TEST(Worker, ReplicasTrainAsOneDoesOnTheWholeBatch) {
-  const Trial one{.modules = testing::small_mlaan_modules("none"),
+  const Trial one{.modules = tests::small_mlaan_modules("none"),
                   .options = {.window = 3},
                   .policy = {.lag = 1},
                   .dtype = at::kDouble};
@@ -122,7 +117,7 @@ TEST(Worker, ReplicasTrainTheSameBitsEveryTime) {
   for (const StageOptions& options :
        {StageOptions{.window = 3},
         StageOptions{.window = 3, .precision = Precision::bf16, .rounds_output = true}}) {
-    const Trial trial{.modules = testing::small_mlaan_modules(),
+    const Trial trial{.modules = tests::small_mlaan_modules(),
                       .options = options,
                       .policy = {.lag = 1},
                       .replicas = {3, 2}};
@@ -165,10 +160,10 @@ TEST(Worker, TellsWhatItWaitedAndHowLargeItIsWithItsStages) {
 
 TEST(Worker, APeerThatNeverSendsIsATimeout) {
   const auto stage_specs =
-      make_stage_specs(cut_into_stages(testing::small_modules(), std::int64_t{2}), 1, true);
+      make_stage_specs(cut_into_stages(tests::small_modules(), std::int64_t{2}), 1, true);
   const Schedule schedule = streaming_schedule(make_groups({0, 1, 2}));
   const std::vector<LaneSpec> lanes = {
-      packet_lane(0, 1, {.features = stage_specs[0].modules.back().out, .batch = batch}, 2)};
+      packet_lane(0, 1, {.features = stage_specs[0].modules.back().out, .batch = tests::batch}, 2)};
   auto transports = make_inprocess_transports(2);
   std::jthread other([&] { transports[0]->open(lanes); });
   transports[1]->open(lanes);

@@ -23,7 +23,7 @@ std::string config_yaml() {
 }
 
 std::vector<Stage> two_stages(std::uint64_t seed) {
-  const auto cut = cut_into_stages(testing::small_modules(), std::vector<std::int64_t>{1});
+  const auto cut = cut_into_stages(tests::small_modules(), std::vector<std::int64_t>{1});
   std::vector<Stage> stages;
   for (const StageSpec& spec : make_stage_specs(cut, 1, true))
     stages.emplace_back(spec, StageOptions{}, Initializer(seed));
@@ -31,7 +31,7 @@ std::vector<Stage> two_stages(std::uint64_t seed) {
 }
 
 void step(std::vector<Stage>& stages, int number) {
-  Packet packet = testing::train_packet(number, 6);
+  Packet packet = tests::train_packet(number, 6);
   for (Stage& stage : stages) packet = stage.process(std::move(packet));
 }
 

@@ -30,7 +30,7 @@ struct Pair {
       : plane(policy, std::make_shared<SnapshotBoard>(policy.depth()), nullptr, Seconds(1)) {
     const std::vector<std::int64_t> ends{1};
     for (const StageSpec& spec :
-         make_stage_specs(cut_into_stages(testing::small_mlaan_modules(), ends), 3, true))
+         make_stage_specs(cut_into_stages(tests::small_mlaan_modules(), ends), 3, true))
       stages.emplace_back(spec, StageOptions{.window = 3}, Initializer(seed));
   }
 
@@ -40,7 +40,7 @@ struct Pair {
 
   void train(std::int64_t first, std::int64_t end) {
     for (std::int64_t step = first; step < end; ++step) {
-      Packet packet = testing::train_packet(step, 6);
+      Packet packet = tests::train_packet(step, 6);
       for (Stage& stage : stages) {
         plane.refresh(stage, step);
         packet = stage.process(std::move(packet));

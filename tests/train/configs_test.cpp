@@ -79,7 +79,7 @@ std::vector<Cell> cells() {
 }
 
 // Where there is no data: a plan needs none.
-RunPlan plan_of(const Names& files) {
+RunPlan plan_from(const Names& files) {
   ::setenv("LAMINA_DATA", "/nonexistent", /*overwrite=*/1);
   Names paths;
   for (const std::string& file : files) paths.push_back(configs / (file + ".yaml"));
@@ -87,10 +87,10 @@ RunPlan plan_of(const Names& files) {
   return make_run_plan(read_run_config(text), {});
 }
 
-RunPlan plan_of(const Cell& cell) {
+RunPlan plan_from(const Cell& cell) {
   Names files{"data/" + cell.data, "net/" + cell.net, "method/" + cell.method};
   if (cell.mlaan) files.push_back("method/mlaan");
-  return plan_of(files);
+  return plan_from(files);
 }
 
 std::int64_t num_modules(const std::string& net) {
@@ -109,7 +109,7 @@ void for_each_cell(Check check) {
   for (const Cell& cell : cells()) {
     if (cannot_be_quartered(cell)) continue;
     SCOPED_TRACE(testing::PrintToString(cell));
-    check(cell, plan_of(cell));
+    check(cell, plan_from(cell));
   }
 }
 
@@ -175,7 +175,7 @@ TEST(Grid, QuartersOfOddFeaturesAreRefused) {
     if (!cannot_be_quartered(cell)) continue;
     SCOPED_TRACE(testing::PrintToString(cell));
     ++refused;
-    EXPECT_THAT([&] { plan_of(cell); },
+    EXPECT_THAT([&] { plan_from(cell); },
                 testing::Throws<Error>(
                     testing::AllOf(testing::Property(&Error::kind, ErrorKind::config),
                                    testing::Property(&Error::what, HasSubstr("expected even sides")))));
@@ -187,7 +187,7 @@ TEST(Configs, FilesOfWholeRunsAreSound) {
   for (const char* folder : {"."})
     for (const std::string& name : names(folder)) {
       SCOPED_TRACE(name);
-      EXPECT_NO_THROW(plan_of(Names{fs::path(folder) / name}));
+      EXPECT_NO_THROW(plan_from(Names{fs::path(folder) / name}));
     }
 }
 
