@@ -10,6 +10,7 @@
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
 #include "lamina/study/module_profile.hpp"
+#include "lamina/study/simulated_pipeline.hpp"
 
 namespace lamina {
 namespace {
@@ -82,7 +83,8 @@ class Planner {
   }
 
   double images_per_s(const StagePlan& plan) const {
-    return static_cast<double>(plan_.config.train.batch) / plan.step_s;
+    const double step_s = played_step_s(plan, plan_.config.pipeline, mib * arguments_.mib_per_s);
+    return static_cast<double>(plan_.config.train.batch) / step_s;
   }
 
   void print_modules() const {

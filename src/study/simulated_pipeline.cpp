@@ -128,4 +128,23 @@ SimulatedPipeline simulated(const RunPlan& plan, bool measure_parts) {
   return pipeline;
 }
 
+double played_step_s(const StagePlan& plan, PipelineConfig pipeline, double bytes_per_s) {
+  std::vector<std::int64_t> replicas;
+  for (const PlannedStage& stage : plan.stages) replicas.push_back(stage.replicas);
+  pipeline.stages = static_cast<std::int64_t>(plan.stages.size());
+  pipeline.workers = std::accumulate(replicas.begin(), replicas.end(), std::int64_t{0});
+  pipeline.replicas = replicas;
+  SimulatedPipeline played = make_chain({.pipeline = pipeline}, {});
+  for (const PlannedStage& stage : plan.stages) played.stage_s.push_back(stage.seconds * stage.replicas);
+  played.links.bytes_per_s = bytes_per_s;
+  for (std::size_t i = 0; i < played.schedule.lanes.size(); ++i) {
+    const ScheduleLane& lane = played.schedule.lanes[i];
+    const PlannedStage& before = plan.stages[static_cast<std::size_t>(lane.stage)];
+    const int pieces = std::max(lane.sender.of, lane.receiver.of) * played.schedule.micro_batches;
+    played.message_bytes[i] = before.send_s * before.replicas * bytes_per_s / pieces;
+  }
+  constexpr std::int64_t steps = 50;
+  return simulate(played, steps, /*warmup=*/2 * *pipeline.workers + 5).step_s;
+}
+
 }  // namespace lamina

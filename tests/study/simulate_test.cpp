@@ -40,6 +40,23 @@ TEST(Simulate, WithoutJitterTheSlowestStageSetsThePace) {
   }
 }
 
+TEST(PlayedStep, IsTheSlowestStageOrLinkOfAStreamAndCountsTheBubbleEndToEnd) {
+  StagePlan plan{.stages = {{.seconds = 3, .send_s = 1}, {.seconds = 3, .send_s = 1}, {.seconds = 3}}};
+  EXPECT_NEAR(played_step_s(plan, {}, 100), 3, 1e-9);
+  for (const std::int64_t count : {1, 4, 12})
+    for (const char* schedule : {"gpipe", "1f1b"})
+      EXPECT_NEAR(played_step_s(plan, {.schedule = schedule, .micro_batches = count}, 0),
+                  3 * static_cast<double>(count + 2) / static_cast<double>(count), 1e-9)
+          << schedule << ", " << count;
+
+  plan.stages[1].send_s = 4;
+  EXPECT_NEAR(played_step_s(plan, {}, 100), 4, 1e-9);
+  plan.stages[1] = {.replicas = 2, .seconds = 1.5, .send_s = 1};
+  EXPECT_NEAR(played_step_s(plan, {}, 100), 3, 1e-9);
+  plan.stages[0].seconds = plan.stages[2].seconds = 1;
+  EXPECT_NEAR(played_step_s(plan, {}, 100), 1.5, 1e-9);
+}
+
 TEST(Simulate, TwoBuffersALaneTakeTheJitterOfEightStages) {
   const auto efficiency = [](int buffers) {
     SimulatedPipeline pipeline =

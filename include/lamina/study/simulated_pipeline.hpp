@@ -2,6 +2,7 @@
 
 #include "lamina/pipeline/pipeline_config.hpp"
 #include "lamina/study/simulate.hpp"
+#include "lamina/study/stage_plan.hpp"
 #include "lamina/train/run_plan.hpp"
 
 namespace lamina {
@@ -29,5 +30,10 @@ SimulatedPipeline make_chain(const ChainConfig& config, const ChainTraffic& traf
 /// A plan's pipeline, with the bytes of its lanes; with `measure_parts` its stages are made, to know how much
 /// they add up and publish.
 SimulatedPipeline simulated(const RunPlan& plan, bool measure_parts);
+
+/// Seconds a step, steady, of a plan's stages, each on workers of its own, under the configuration's
+/// schedule. With `streaming` the slowest stage or link; end to end also what the schedule leaves idle, which
+/// no stage's time shows. `bytes_per_s` of a link; 0: no limit.
+double played_step_s(const StagePlan& plan, PipelineConfig pipeline, double bytes_per_s);
 
 }  // namespace lamina
