@@ -1,12 +1,10 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
-#include <iostream>
 #include <string_view>
 
-#include "lamina/core/error.hpp"
 #include "lamina/study/simulated_pipeline.hpp"
 #include "lamina/train/engine.hpp"
+#include "sleeping.hpp"
 #include "train/plan_of.hpp"
 
 // Real workers beside the simulation of them. Their stages sleep a set time instead of computing, so that the
@@ -94,21 +92,16 @@ void compare(const Options& options) {
   }
 }
 
+void add_options(CLI::App& app, Options& options) {
+  app.add_option("--steps", options.steps)->check(CLI::Range(10, 1000000))->capture_default_str();
+  app.add_option("--sleep-ms", options.sleep_ms)->capture_default_str();
+  app.add_option("--schedule", options.schedule, "only the variants of this one");
+}
+
 }  // namespace
 }  // namespace lamina
 
 int main(int argc, char** argv) {
-  CLI::App app("Sleeping workers beside the simulation of them");
-  lamina::Options options;
-  app.add_option("--steps", options.steps)->check(CLI::Range(10, 1000000))->capture_default_str();
-  app.add_option("--sleep-ms", options.sleep_ms)->capture_default_str();
-  app.add_option("--schedule", options.schedule, "only the variants of this one");
-  CLI11_PARSE(app, argc, argv);
-  try {
-    lamina::compare(options);
-  } catch (const lamina::Error& error) {
-    std::cerr << error.what() << '\n';
-    return error.exit_code();
-  }
-  return 0;
+  return lamina::benchmark_main<lamina::Options>(argc, argv, "Sleeping workers beside the simulation of them",
+                                                 lamina::add_options, lamina::compare);
 }

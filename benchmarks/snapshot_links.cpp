@@ -1,14 +1,12 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
-#include <iostream>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "comm/slow_link.hpp"
-#include "lamina/core/error.hpp"
 #include "lamina/study/spread.hpp"
 #include "lamina/train/engine.hpp"
+#include "sleeping.hpp"
 #include "temporary_directory.hpp"
 #include "train/plan_of.hpp"
 #include "train/train_records.hpp"
@@ -132,12 +130,7 @@ void compare(const Options& options) {
   }
 }
 
-}  // namespace
-}  // namespace lamina
-
-int main(int argc, char** argv) {
-  CLI::App app("What snapshots cost that come late: throughput by turns, and their age");
-  lamina::Options options;
+void add_options(CLI::App& app, Options& options) {
   app.add_option("--stages", options.stages)->capture_default_str();
   app.add_option("--steps", options.steps)->capture_default_str();
   app.add_option("--rounds", options.rounds)->capture_default_str();
@@ -145,12 +138,13 @@ int main(int argc, char** argv) {
   app.add_option("--slow", options.slow_bytes_per_s, "bytes a second of the slow links")
       ->capture_default_str();
   app.add_option("--stall-s", options.stall_s)->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
-  try {
-    lamina::compare(options);
-  } catch (const lamina::Error& error) {
-    std::cerr << error.what() << '\n';
-    return error.exit_code();
-  }
-  return 0;
+}
+
+}  // namespace
+}  // namespace lamina
+
+int main(int argc, char** argv) {
+  return lamina::benchmark_main<lamina::Options>(
+      argc, argv, "What snapshots cost that come late: throughput by turns, and their age",
+      lamina::add_options, lamina::compare);
 }
