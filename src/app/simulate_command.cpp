@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "commands.hpp"
+#include "lamina/comm/mpi.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
 #include "lamina/study/module_profile.hpp"
@@ -16,6 +17,7 @@ struct SimulateArguments : ConfigArguments {
   std::optional<std::int64_t> workers;
   std::vector<double> stage_ms;
   std::string profile;
+  bool best_cut = false;
   std::vector<double> speeds;
   std::int64_t steps = 1000;
   std::int64_t warmup = 0;
@@ -41,27 +43,45 @@ std::vector<double> spread_over(const std::vector<double>& values, std::size_t c
   return std::vector<double>(count, values.front());
 }
 
+bool looks_ahead(const RunPlan& plan) {
+  return plan.config.method.mlaan.across_stages == "lookahead";
+}
+
+// The same run with as many stages, cut as lamina plan would.
+RunPlan best_cut(const RunPlan& plan, const ModuleProfile& profile) {
+  StageProblem problem = stage_problem(profile, plan.stage_options.window, looks_ahead(plan),
+                                       static_cast<int>(plan.config.pipeline.buffers));
+  problem.speeds.assign(plan.stages.size(), 1.0);
+  RunConfig config = plan.config;
+  config.pipeline.stages = plan_stages(problem).ends();
+  return make_run_plan(std::move(config), mpi_launch());
+}
+
 // As lamina plan measured them.
-std::vector<double> profiled_stages(const RunPlan& plan, const std::string& file) {
-  const ModuleProfile profile = read_profile(file, plan);
+std::vector<double> profiled_stages(const RunPlan& plan, const ModuleProfile& profile) {
   const WindowProfile& costs = profile.of_window(plan.stage_options.window);
-  const bool lookahead = plan.config.method.mlaan.across_stages == "lookahead";
   std::vector<double> stage_s;
   for (const StageSpec& stage : plan.stages)
     stage_s.push_back(costs
                           .cost(static_cast<int>(stage.modules.front().index),
-                                static_cast<int>(stage.modules.back().index), lookahead)
+                                static_cast<int>(stage.modules.back().index), looks_ahead(plan))
                           .seconds);
   return stage_s;
 }
 
 SimulatedPipeline pipeline_of(const SimulateArguments& arguments, std::int64_t& batch) {
   if (!arguments.files.empty()) {
-    const RunPlan plan = arguments.plan();
+    RunPlan plan = arguments.plan();
     batch = plan.config.train.batch;
+    std::optional<ModuleProfile> profile;
+    if (!arguments.profile.empty()) profile = read_profile(arguments.profile, plan);
+    if (arguments.best_cut) {
+      if (!profile) throw Error(ErrorKind::config, "--best-cut: expected a --profile to cut by, found none");
+      plan = best_cut(plan, *profile);
+    }
     SimulatedPipeline pipeline =
         simulated(plan, /*measure_parts=*/arguments.mib_per_s > 0 || arguments.snapshot_mib_per_s > 0);
-    if (!arguments.profile.empty()) pipeline.stage_s = profiled_stages(plan, arguments.profile);
+    if (profile) pipeline.stage_s = profiled_stages(plan, *profile);
     return pipeline;
   }
   if (!arguments.profile.empty())
@@ -118,6 +138,7 @@ void add_options(CLI::App& command, SimulateArguments& arguments) {
       ->check(CLI::PositiveNumber);
   command.add_option("--profile", arguments.profile,
                      "takes these times from what lamina plan --profile wrote");
+  command.add_flag("--best-cut", arguments.best_cut, "cuts into stages as lamina plan would, by these times");
   command.add_option("--speeds", arguments.speeds, "of the workers: one each, by commas")
       ->delimiter(',')
       ->check(CLI::PositiveNumber);

@@ -26,6 +26,7 @@ class Simulate(LaminaTest):
             (["--workers", "4", "--stage-ms", "1", "--set", "pipeline.replicas=3"], "found 3"),
             (["--workers", "4", "--stage-ms", "1", "--set", "train.batch=3"], "unknown key"),
             (["--workers", "2", "--profile", "none.json"], "a configuration that it belongs to"),
+            ([self.config, "--stage-ms", "1", "--best-cut"], "a --profile to cut by"),
         ]:
             with self.subTest(arguments):
                 self.assert_refused(self.lamina("simulate", *arguments), CONFIG, fragment)
@@ -47,6 +48,8 @@ class Plan(LaminaTest):
         self.assertEqual(process.returncode, 0, process.stderr)
         simulated = float(re.search(r"([\d.]+) images/s", process.stdout)[1])
         self.assertLess(abs(simulated / promised - 1), 0.02)
+        found = self.lamina("simulate", self.config, "--profile", profile, "--best-cut", "--set", "pipeline.workers=auto")
+        self.assertEqual(found.stdout, process.stdout, "it finds the cut that lamina plan finds")
 
         other = self.lamina("plan", self.config, "--profile", profile, "--set", "train.batch=7")
         self.assert_refused(other, CONFIG, "train.batch: 7, found")
