@@ -18,6 +18,7 @@ struct SimulateArguments : ConfigArguments {
   std::vector<double> stage_ms;
   std::string profile;
   bool best_cut = false;
+  bool scale_batch = false;
   std::vector<double> speeds;
   std::int64_t steps = 1000;
   std::int64_t warmup = 0;
@@ -74,7 +75,9 @@ SimulatedPipeline pipeline_of(const SimulateArguments& arguments, std::int64_t& 
     RunPlan plan = arguments.plan();
     batch = plan.config.train.batch;
     std::optional<ModuleProfile> profile;
-    if (!arguments.profile.empty()) profile = read_profile(arguments.profile, plan);
+    if (!arguments.profile.empty())
+      profile = read_profile(arguments.profile, plan,
+                             arguments.scale_batch ? ProfiledBatch::in_any_size : ProfiledBatch::same);
     if (arguments.best_cut) {
       if (!profile) throw Error(ErrorKind::config, "--best-cut: expected a --profile to cut by, found none");
       plan = best_cut(plan, *profile);
@@ -138,6 +141,8 @@ void add_options(CLI::App& command, SimulateArguments& arguments) {
       ->check(CLI::PositiveNumber);
   command.add_option("--profile", arguments.profile,
                      "takes these times from what lamina plan --profile wrote");
+  command.add_flag("--scale-batch", arguments.scale_batch,
+                   "the profile may be of another batch: costs are in proportion to it");
   command.add_flag("--best-cut", arguments.best_cut, "cuts into stages as lamina plan would, by these times");
   command.add_option("--speeds", arguments.speeds, "of the workers: one each, by commas")
       ->delimiter(',')

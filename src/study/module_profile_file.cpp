@@ -63,6 +63,19 @@ bool is_whole(const ModuleProfile& profile, std::size_t num_modules) {
          });
 }
 
+// As of a batch so many times as large.
+void scale(ModuleProfile& profile, double factor) {
+  const auto scale_run = [factor](RunCost& run) {
+    run.seconds *= factor;
+    run.peak_bytes = run.kept_bytes + factor * (run.peak_bytes - run.kept_bytes);
+  };
+  for (double& bytes : profile.message_bytes) bytes *= factor;
+  for (WindowProfile& window : profile.windows) {
+    for (std::vector<RunCost>& of_size : window.runs) std::ranges::for_each(of_size, scale_run);
+    std::ranges::for_each(window.with_shadows, scale_run);
+  }
+}
+
 }  // namespace
 
 std::map<std::string, std::string> fields_that_decide(const RunConfig& config) {
@@ -106,7 +119,7 @@ void write_profile(const std::filesystem::path& path, const ModuleProfile& profi
   write_file_atomically(path, json.dump(1) + "\n");
 }
 
-ModuleProfile read_profile(const std::filesystem::path& path, const RunPlan& plan) {
+ModuleProfile read_profile(const std::filesystem::path& path, const RunPlan& plan, ProfiledBatch batch) {
   const std::string text = read_file(path);
   ModuleProfile profile;
   try {
@@ -116,7 +129,13 @@ ModuleProfile read_profile(const std::filesystem::path& path, const RunPlan& pla
         ErrorKind::config,
         fmt::format("{}: expected a profile that lamina plan wrote, found something else", path.string()));
   }
-  const std::map<std::string, std::string> wanted = fields_that_decide(plan.config);
+  std::map<std::string, std::string> wanted = fields_that_decide(plan.config);
+  const std::string batch_key = "train.batch";
+  if (const auto of = profile.of.find(batch_key);
+      batch == ProfiledBatch::in_any_size && of != profile.of.end()) {
+    scale(profile, static_cast<double>(plan.config.train.batch) / std::stod(of->second));
+    wanted.erase(batch_key);
+  }
   for (const auto& [key, value] : wanted) {
     const auto found = profile.of.find(key);
     if (found == profile.of.end() || found->second != value)

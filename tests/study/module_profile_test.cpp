@@ -76,10 +76,10 @@ TEST(WindowProfile, RunsOfAsManyModulesAsAWindowSayWhatAnyStageCosts) {
 }
 
 RunPlan small_plan(const std::string& backbone = "resnet8",
-                   const std::string& method = "{framework: greedy, mlaan: {window: 2}}") {
-  return plan_of(
-      "model: {backbone: " + backbone + "}\npartition: {modules: 3}\nmethod: " + method +
-      "\npipeline: {stages: 2, workers: 2, threads: 1}\ndata: {name: synthetic}\ntrain: {batch: 4}\n");
+                   const std::string& method = "{framework: greedy, mlaan: {window: 2}}", int batch = 4) {
+  return plan_of("model: {backbone: " + backbone + "}\npartition: {modules: 3}\nmethod: " + method +
+                 "\npipeline: {stages: 2, workers: 2, threads: 1}\ndata: {name: synthetic}\ntrain: {batch: " +
+                 std::to_string(batch) + "}\n");
 }
 
 TEST(ModuleProfile, IsTheSameBehindAFile) {
@@ -126,6 +126,24 @@ TEST(ModuleProfile, OfAnotherNetworkIsRefusedWithTheFieldThatDiffers) {
   EXPECT_THAT(message(small_plan()), HasSubstr("3 modules"));
   write_file_atomically(file, "{\"of\": 3}");
   EXPECT_THAT(message(small_plan()), HasSubstr("expected a profile"));
+}
+
+// Bytes do not depend on the machine's mood, so they show what is in proportion to the batch.
+TEST(ModuleProfile, OfAnotherBatchIsScaledWhereThatIsAskedFor) {
+  const TemporaryDirectory directory;
+  const std::filesystem::path file = directory.path() / "profile.json";
+  const std::string method = "{framework: greedy, mlaan: {window: 2}}";
+  const RunPlan large = small_plan("resnet8", method, 32);
+  const ModuleProfile small = measure_profile(small_plan("resnet8", method, 16), {2}, 1);
+  const ModuleProfile measured = measure_profile(large, {2}, 1);
+  write_profile(file, small);
+  EXPECT_THROW(read_profile(file, large), Error);
+  const ModuleProfile scaled = read_profile(file, large, ProfiledBatch::in_any_size);
+  EXPECT_EQ(scaled.message_bytes, measured.message_bytes);
+  EXPECT_EQ(scaled.gradient_bytes, measured.gradient_bytes);
+  const auto cost = [](const ModuleProfile& profile) { return profile.of_window(2).cost(0, 2, true); };
+  EXPECT_EQ(cost(scaled).seconds, 2 * cost(small).seconds);
+  EXPECT_NEAR(cost(scaled).peak_bytes / cost(measured).peak_bytes, 1, 0.03);
 }
 
 // Bytes do not depend on the machine's mood: what a stage of all modules needs is known from the runs, but

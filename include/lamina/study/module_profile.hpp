@@ -47,9 +47,16 @@ ModuleProfile measure_profile(const RunPlan& plan, const std::vector<std::int64_
 /// @throws Error{storage}
 void write_profile(const std::filesystem::path& path, const ModuleProfile& profile);
 
+/// What a profile's batch has to be.
+enum class ProfiledBatch {
+  same,        ///< the plan's
+  in_any_size  ///< whatever it was; what the plan's costs is taken to be in proportion to it
+};
+
 /// @throws Error{config} if the file is no profile, or one of another network, batch or number of threads
 /// than the plan's: names the first field that differs. Error{storage} if it cannot be read.
-ModuleProfile read_profile(const std::filesystem::path& path, const RunPlan& plan);
+ModuleProfile read_profile(const std::filesystem::path& path, const RunPlan& plan,
+                           ProfiledBatch batch = ProfiledBatch::same);
 
 /// Stage costs of a profile, to which they refer: each worker also holds `buffers` messages in and out.
 StageProblem stage_problem(const ModuleProfile& profile, std::int64_t window, bool lookahead, int buffers);
