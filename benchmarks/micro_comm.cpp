@@ -82,7 +82,7 @@ class ExchangePair {
     return make_exchange(
         {.worker = worker, .token = "00112233445566778899aabbccddeeff", .interface = "127.0.0.1"},
         [this](const std::shared_ptr<const Snapshot>&) { arrived_.release(); },
-        [this](const Error&) {
+        [this](int, const Error&) {
           failed_ = true;
           arrived_.release();
         });

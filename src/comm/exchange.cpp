@@ -27,7 +27,9 @@ class TcpExchange final : public Exchange {
   TcpExchange(ExchangeOptions options, SnapshotReceived received, SnapshotsFailed failed)
       : options_(std::move(options)), meeting_(io_, options_) {
     events_.received = std::move(received);
-    events_.failed = [failed = std::move(failed)](const Error& error) { call_guarded(failed, error); };
+    events_.failed = [failed = std::move(failed)](int peer, const Error& error) {
+      call_guarded(failed, peer, error);
+    };
     events_.closed = [this] { check_finished(); };
     thread_ = std::thread([this, label = log_label()] { run(label); });
   }
@@ -89,9 +91,9 @@ class TcpExchange final : public Exchange {
   std::int64_t bytes_received() const override { return events_.bytes_received; }
 
  private:
-  static void call_guarded(const SnapshotsFailed& failed, const Error& error) {
+  static void call_guarded(const SnapshotsFailed& failed, int peer, const Error& error) {
     try {
-      failed(error);
+      failed(peer, error);
     } catch (const std::exception& second) {
       log_error(fmt::format("{}; and while that was being told: {}", error.what(), second.what()));
     }
@@ -104,7 +106,8 @@ class TcpExchange final : public Exchange {
         io_.run();
         return;
       } catch (const std::exception& error) {
-        events_.failed(Error(ErrorKind::contract, fmt::format("worker {}'s exchange of snapshots: {}",
+        events_.failed(options_.worker,
+                       Error(ErrorKind::contract, fmt::format("worker {}'s exchange of snapshots: {}",
                                                               options_.worker, error.what())));
       }
     }

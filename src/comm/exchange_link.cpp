@@ -83,7 +83,7 @@ void ExchangeLink::break_off() {
 }
 
 void ExchangeLink::fail(const Error& error) {
-  if (!is_finishing_) events_.failed(error);
+  if (!is_finishing_) events_.failed(peer_, error);
   break_off();
 }
 

@@ -64,7 +64,7 @@ void FigureBoard::connect(const std::function<std::string(const std::string&)>& 
          .timeout = limit_,
          .interface = place.interface},
         [this](std::shared_ptr<const Snapshot> snapshot) { board_->publish(std::move(snapshot)); },
-        [](const Error&) {});
+        [](int, const Error&) {});
     own = exchange_->address();
     if (public_address) own = public_address(own);
   }

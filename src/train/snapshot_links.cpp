@@ -81,7 +81,7 @@ void SnapshotLinks::connect(const std::vector<Stage>& stages,
        .interface = place.interface,
        .pinned = !plan_.device.is_cpu()},
       [this](std::shared_ptr<const Snapshot> snapshot) { board_->publish(std::move(snapshot)); },
-      [this](const Error& error) { board_->close(error.what()); });
+      [this](int, const Error& error) { board_->close(error.what()); });
   const std::string own = exchange_->address();
   const std::vector<std::string> addresses =
       transport_.all_gather(public_address ? public_address(own) : own, limit_);

@@ -155,8 +155,8 @@ TEST(Exchange, ACallbacksErrorFailsTheRunAndSparesTheOtherPeers) {
         if (snapshot->part == "small") throw Error(ErrorKind::storage, "no room for it");
         told.received(std::move(snapshot));
       },
-      [&](const Error& error) {
-        told.failed(error);
+      [&](int peer, const Error& error) {
+        told.failed(peer, error);
         throw std::runtime_error("and no room for that");
       });
   TestPeer first(1);
@@ -172,6 +172,7 @@ TEST(Exchange, ACallbacksErrorFailsTheRunAndSparesTheOtherPeers) {
   const std::vector<Error> failures = told.failures(1);
   ASSERT_EQ(failures.size(), 1u);
   EXPECT_EQ(failures[0].kind(), ErrorKind::storage);
+  EXPECT_EQ(told.lost(), 1);
   second.exchange->send(0, large(3));
   EXPECT_THAT(versions(told.snapshots(1)), ElementsAre(3));
   EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("and no room for that"));

@@ -36,9 +36,10 @@ class Told {
     snapshots_.push_back(std::move(snapshot));
     changed_.notify_all();
   }
-  void failed(const Error& error) {
+  void failed(int peer, const Error& error) {
     const std::lock_guard lock(mutex_);
     failures_.push_back(error);
+    lost_ = peer;
     changed_.notify_all();
   }
 
@@ -51,6 +52,11 @@ class Told {
   std::vector<SnapshotPtr> snapshots_up_to(std::int64_t version) {
     const auto held = wait_for([&] { return !snapshots_.empty() && snapshots_.back()->version >= version; });
     return snapshots_;
+  }
+  /// Whom the last failure was of.
+  int lost() {
+    const std::lock_guard lock(mutex_);
+    return lost_;
   }
   std::vector<Error> failures(std::size_t at_least = 0) {
     const auto held = wait_for([&] { return failures_.size() >= at_least; });
@@ -71,6 +77,7 @@ class Told {
   std::condition_variable changed_;
   std::vector<SnapshotPtr> snapshots_;
   std::vector<Error> failures_;
+  int lost_ = -1;
   std::size_t num_known_failures_ = 0;
 };
 
@@ -82,7 +89,7 @@ struct TestPeer {
     if (options.token.empty()) options.token = kToken;
     exchange = make_exchange(
         options, [this](SnapshotPtr snapshot) { told.received(std::move(snapshot)); },
-        [this](const Error& error) { told.failed(error); });
+        [this](int peer, const Error& error) { told.failed(peer, error); });
   }
 
   /// This worker as another one names it.

@@ -45,9 +45,10 @@ struct ExchangePeer {
 /// strides of the peer's SnapshotShape, and ATen's alignment of 64 bytes. An exception fails the connection.
 using SnapshotReceived = std::function<void(std::shared_ptr<const Snapshot>)>;
 
-/// Called on the exchange's thread, at most once a peer: the run cannot go on. Error{peer_lost} if the
-/// connection broke, Error{contract} if something else came than a snapshot of an expected part and shape.
-using SnapshotsFailed = std::function<void(const Error&)>;
+/// Called on the exchange's thread, at most once a peer, with its number: the run cannot go on.
+/// Error{peer_lost} if the connection broke, Error{contract} if something else came than a snapshot of an
+/// expected part and shape.
+using SnapshotsFailed = std::function<void(int peer, const Error&)>;
 
 /// Carries snapshots between worker processes over TCP, from a thread of its own.
 ///
