@@ -38,7 +38,8 @@ void PipelineConfig::visit(FieldVisitor& v) {
           "of activations between stages, and of their gradients end to end: fp32; bf16, half the bytes, "
           "which rounds unless precision is bf16 too",
           one_of({"fp32", "bf16"}));
-  v.field("timeout_s", &timeout_s, "seconds that a worker waits for a peer at most", at_least(0.001));
+  v.field("timeout_s", &timeout_s,
+          "seconds that a worker waits for a peer, or keeps its peers waiting, at most", at_least(0.001));
 }
 
 }  // namespace lamina

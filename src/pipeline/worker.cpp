@@ -29,6 +29,7 @@ Worker::Worker(const Schedule& schedule, std::vector<Stage> stages, Transport& t
       lanes_(std::move(lanes)),
       snapshots_(snapshots),
       hooks_(std::move(hooks)),
+      board_(hooks_.board ? hooks_.board : std::make_shared<ActionBoard>(lanes_.size())),
       limit_(limit),
       device_spans_(std::make_unique<DeviceSpans>(stages_.front().device())),
       carried_(lanes_.size(), 0),
@@ -55,6 +56,7 @@ void Worker::run() {
   for (const auto& lane : sent_)
     for (const auto& handle : lane) handle->wait(limit_);
   note(leaving);
+  board_->show({.step = step_});
   account().total_s = watch.elapsed_s();
 }
 
@@ -112,13 +114,40 @@ Stage& Worker::stage_at(int index) {
 }
 
 Span Worker::begin(const Action& action, Activity activity) const {
-  return {.start = Clock::now(),
-          .step = -action.steps_back,
-          .stage = action.stage,
-          .lane = action.lane,
-          .micro = action.micro,
-          .op = action.op,
-          .activity = activity};
+  const Span span{.start = Clock::now(),
+                  .step = -action.steps_back,
+                  .stage = action.stage,
+                  .lane = action.lane,
+                  .micro = action.micro,
+                  .op = action.op,
+                  .activity = activity};
+  show(span);
+  return span;
+}
+
+void Worker::turn_to(Span& span, Activity activity) const {
+  span.activity = activity;
+  show(span);
+}
+
+void Worker::show(const Span& span) const {
+  int other = -1;
+  if (span.lane >= 0) {
+    // A lane of activations leads from its stage to the next, one of gradients back.
+    const ScheduleLane& route = routes_[span.lane];
+    other = route.stage + ((span.op == Op::send) == route.gradient ? 0 : 1);
+  }
+  board_->show({.step = span.step + step_,
+                .op = span.op,
+                .activity = span.activity,
+                .stage = span.stage,
+                .other = other,
+                .micro = span.micro});
+}
+
+void Worker::show_lane(int lane) const {
+  const auto at = static_cast<std::size_t>(lane);
+  board_->show_lane(at, {.carried = carried_[at], .open = std::ssize(sent_[at])});
 }
 
 void Worker::note(Span& span) {
@@ -161,6 +190,7 @@ void Worker::join(const Action& action) {
 Message Worker::arrived(Span& span) {
   Message message = posted_[span.lane]->wait(limit_);
   span.message = carried_[span.lane]++;
+  show_lane(span.lane);
   span.bytes = num_bytes(message);
   return message;
 }
@@ -193,6 +223,7 @@ void Worker::train(const Action& action) {
   // ahead of this one, with the version gone.
   const StageReport used = packet_.skipped ? StageReport{} : snapshots_.refresh(stage, step_);
   note(span);
+  turn_to(span, Activity::compute);
   packet_ = stage.process(std::move(packet_));
   StageReport& report = packet_.stages.back();
   report.age_steps = used.age_steps;
@@ -200,7 +231,7 @@ void Worker::train(const Action& action) {
   tell_of_worker(report, stage);
   span.age_steps = stage.shadows().empty() ? -1 : used.age_steps;
   note_compute(span, report.replica_wait_s);
-  span.activity = Activity::snapshot;
+  turn_to(span, Activity::snapshot);
   span.age_steps = -1;
   snapshots_.publish(stage, step_ + 1);
   note(span);
@@ -241,10 +272,11 @@ void Worker::send(const Action& action) {
     Packet piece = piece_of(packet_, route.sender, route.receiver, route.with_reports);
     message = to_message(std::move(piece), lanes_[lane], stages_.front().device());
   }
-  span.activity = Activity::send;
+  turn_to(span, Activity::send);
   span.message = carried_[lane]++;
   span.bytes = num_bytes(message);
   sent.push_back(transport_.send(lane, std::move(message)));
+  show_lane(lane);
   note(span);
 }
 

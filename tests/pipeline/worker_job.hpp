@@ -41,6 +41,8 @@ struct Outcome {
   std::vector<at::Tensor> tensors;  // of all modules, at the end
   std::vector<at::Tensor> marked;   // of all modules, as the checkpoint mark found them
   std::vector<Account> accounts;
+  std::vector<std::vector<std::string>> shown;       // by worker: what its board shows in its hooks
+  std::vector<std::shared_ptr<ActionBoard>> boards;  // by worker, as they are left
 };
 
 struct Trial {
@@ -85,6 +87,9 @@ class Job {
     const auto num_workers = schedule_.rounds.size();
     const auto transports = make_inprocess_transports(static_cast<int>(num_workers));
     outcome_.accounts.resize(num_workers);
+    outcome_.shown.resize(num_workers);
+    for (std::size_t w = 0; w < num_workers; ++w)
+      outcome_.boards.push_back(std::make_shared<ActionBoard>(lanes_.size()));
     tensors_.resize(stage_specs_.size());
     marked_.resize(stage_specs_.size());
     {
@@ -137,18 +142,25 @@ class Job {
 
   WorkerHooks hooks(const WorkerGroup& group, int w) {
     WorkerHooks hooks;
+    hooks.board = outcome_.boards[w];
+    const auto show = [this, w] { outcome_.shown[w].push_back(text(outcome_.boards[w]->read().where)); };
     const Replica replica{w - group.first_worker, group.replicas};
     if (group == groups_.front())
-      hooks.source = [this, replica, i = 0u]() mutable {
+      hooks.source = [this, replica, show, i = 0u]() mutable {
+        show();
         return piece_of(packets_.at(i++), {}, replica, /*with_reports=*/true);
       };
-    hooks.save = [this, replica](Stage& stage, const Packet& mark) {
+    hooks.save = [this, replica, show](Stage& stage, const Packet& mark) {
+      show();
       if (replica.index == 0)
         (mark.kind == PacketKind::checkpoint ? marked_ : tensors_)[stage.index()] = copy_of(stage);
       return "stage " + std::to_string(stage.index());
     };
     if (w == groups_.back().first_worker)
-      hooks.sink = [this](const Packet& packet) { outcome_.left.push_back(packet); };
+      hooks.sink = [this, show](const Packet& packet) {
+        show();
+        outcome_.left.push_back(packet);
+      };
     return hooks;
   }
 

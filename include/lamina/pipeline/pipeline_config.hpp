@@ -24,7 +24,7 @@ struct PipelineConfig {
   std::string memory_format = "channels_last";
   std::string precision = "fp32";  ///< of the layers: fp32 | tf32 | bf16
   std::string transfer = "fp32";   ///< of activations between stages: fp32 | bf16
-  double timeout_s = 600;          ///< the longest that anybody waits for a peer
+  double timeout_s = 600;          ///< the longest that anybody waits for a peer, or keeps one waiting
   void visit(FieldVisitor& v);
 };
 

@@ -13,6 +13,7 @@
 #include "lamina/pipeline/snapshot_plane.hpp"
 #include "lamina/pipeline/stage.hpp"
 #include "lamina/pipeline/timeline.hpp"
+#include "lamina/pipeline/whereabouts.hpp"
 
 namespace lamina {
 
@@ -24,6 +25,7 @@ struct WorkerHooks {
   std::function<std::string(Stage&, const Packet& mark)>
       save;                                 ///< writes the stage's state; a note for the sink
   std::function<void(const Packet&)> sink;  ///< the last stage's: every packet, as it left
+  std::shared_ptr<ActionBoard> board{};     ///< where the worker shows what it is doing
 };
 
 /// The one loop with side effects: runs a schedule's actions on stages, transport and hooks until the stop
@@ -50,8 +52,12 @@ class Worker {
   const std::vector<Action>& actions_for(PacketKind kind) const;
   void perform(const std::vector<Action>& actions);
   void perform(const Action& action);
-  /// The stretch of time that begins now.
+  /// The stretch of time that begins now, shown.
   Span begin(const Action& action, Activity activity) const;
+  /// What follows of the span goes into another activity.
+  void turn_to(Span& span, Activity activity) const;
+  void show(const Span& span) const;
+  void show_lane(int lane) const;
   /// Ends it now, and begins the next at the same instant.
   void note(Span& span);
   void note(Span& span, Clock::time_point end);
@@ -86,6 +92,7 @@ class Worker {
   std::vector<LaneSpec> lanes_;
   SnapshotPlane& snapshots_;
   WorkerHooks hooks_;
+  std::shared_ptr<ActionBoard> board_;
   Seconds limit_;
   Timeline timeline_;
   std::unique_ptr<DeviceSpans> device_spans_;
