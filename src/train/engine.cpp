@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <numeric>
 #include <thread>
 
 #include "lamina/comm/device.hpp"
@@ -16,6 +17,7 @@
 #include "lamina/comm/network.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/log.hpp"
+#include "liveness.hpp"
 #include "worker_run.hpp"
 
 namespace lamina {
@@ -57,38 +59,52 @@ std::vector<std::shared_ptr<SnapshotBoard>> make_boards(const RunPlan& plan, con
   return boards;
 }
 
+std::string own_directory(const RunPlan& plan, const RunOptions& options) {
+  return options.writes() ? plan.config.out : "";
+}
+
 std::optional<RunSummary> run_threads(const RunPlan& plan, const RunOptions& options) {
   std::vector<std::unique_ptr<Transport>> transports =
       make_inprocess_transports(plan.num_workers(), plan.device.type());
   const std::vector<std::shared_ptr<SnapshotBoard>> boards = make_boards(plan, options);
   FirstError first_error;
   std::optional<RunSummary> summary;
+  std::vector<int> all(transports.size());
+  std::iota(all.begin(), all.end(), 0);
+  Liveness liveness(plan, own_directory(plan, options), all);
+  const auto end = [&](const Error& error) {
+    first_error.set(error);
+    for (const auto& board : boards) board->close(error.what());
+    transports.front()->abort(error.what(), error.exit_code());
+  };
+  liveness.watch(end);
   {
     std::vector<std::jthread> threads;
     for (int w = 0; w < plan.num_workers(); ++w)
       threads.emplace_back([&, w] {
         set_log_label(plan.num_workers() > 1 ? fmt::format("worker {}", w) : "");
         try {
-          std::optional<RunSummary> mine = run_worker(plan, options, *transports[w], boards[w]);
+          std::optional<RunSummary> mine = run_worker(plan, options, *transports[w], boards[w], liveness);
           if (mine) summary = std::move(mine);
         } catch (const std::exception& e) {
-          const Error error = named(e, w);
-          first_error.set(error);
-          for (const auto& board : boards) board->close(error.what());
-          transports[w]->abort(error.what(), error.exit_code());
+          end(named(e, w));
         }
       });
   }
+  liveness.finish();
   first_error.rethrow();
   return summary;
 }
 
 // Ends the whole job. The worker that met the error speaks; those that only lost a peer leave time for that,
-// and speak if nobody has: a failure elsewhere ends in mpirun's request to stop.
-[[noreturn]] void end_job(Transport& transport, const RunOptions& options, const Error& error) {
+// and speak if nobody has: a failure elsewhere ends in mpirun's request to stop. What the beats tell goes
+// before either: they name who was lost, and where.
+[[noreturn]] void end_job(Transport& transport, Liveness& liveness, const RunOptions& options,
+                          const Error& error) {
   const bool is_echo = error.kind() == ErrorKind::peer_lost;
-  if (is_echo) std::this_thread::sleep_for(std::chrono::seconds(2));
+  liveness.leave_the_end(Seconds(is_echo ? 2 : 0));
   if (!is_echo || !options.stop_requested()) log_error(error.what());
+  if (!is_echo) liveness.tell_failure(error.exit_code());
   transport.abort(error.what(), error.exit_code());
   std::this_thread::sleep_for(std::chrono::seconds(2));
   std::_Exit(error.exit_code());
@@ -114,13 +130,15 @@ std::optional<RunSummary> run_rank(const RunPlan& plan, const RunOptions& option
   const Seconds limit(plan.config.pipeline.timeout_s);
   set_log_label(fmt::format("worker {}", mpi_launch().rank));
   std::unique_ptr<Transport> transport = start_mpi(limit);
+  Liveness liveness(plan, own_directory(plan, options), {transport->worker()});
   try {
     if (plan.over_nccl)
       transport = make_nccl_transport(
           std::move(transport), {.device = plan.device, .open_limit = limit, .sums = has_replicas(plan)});
-    return run_worker(plan, options, *transport, std::make_shared<SnapshotBoard>(plan.snapshots.depth()));
+    return run_worker(plan, options, *transport, std::make_shared<SnapshotBoard>(plan.snapshots.depth()),
+                      liveness);
   } catch (const std::exception& e) {
-    end_job(*transport, options, named(e, transport->worker()));
+    end_job(*transport, liveness, options, named(e, transport->worker()));
   }
 }
 

@@ -17,6 +17,7 @@
 #include "lamina/train/single_step.hpp"
 #include "lamina/train/summary.hpp"
 #include "run_directory.hpp"
+#include "shown_sum.hpp"
 #include "snapshot_links.hpp"
 #include "source.hpp"
 #include "trace_file.hpp"
@@ -31,10 +32,11 @@ using Json = nlohmann::json;
 class WorkerRun {
  public:
   WorkerRun(const RunPlan& plan, const RunOptions& options, Transport& transport,
-            const std::shared_ptr<SnapshotBoard>& board)
+            const std::shared_ptr<SnapshotBoard>& board, Liveness& liveness)
       : plan_(plan),
         options_(options),
         transport_(transport),
+        liveness_(liveness),
         limit_(plan.config.pipeline.timeout_s),
         links_(plan, transport, board, limit_, !plan.over_mpi && !options.snapshots_over_tcp),
         figures_(plan, transport, board, limit_, !plan.over_mpi && !options.snapshots_over_tcp),
@@ -71,6 +73,7 @@ class WorkerRun {
   const RunPlan& plan_;
   const RunOptions& options_;
   Transport& transport_;
+  Liveness& liveness_;
   const Seconds limit_;
   SnapshotLinks links_;
   FigureBoard figures_;
@@ -96,6 +99,7 @@ std::optional<RunSummary> WorkerRun::run() {
   places_ = take_places(plan_, transport_, limit_);
   transport_.open(plan_.lanes);
   start_ = agree_on_start();
+  if (plan_.over_mpi) liveness_.connect(transport_, options_.snapshot_address);
   if (writes() && is_first()) show(plan_, places_);
   if (writes())
     writer_.emplace(checkpoint_directory(plan_.config.out), to_yaml(list_fields(plan_.config)),
@@ -113,7 +117,9 @@ std::optional<RunSummary> WorkerRun::run() {
   snapshots_.finish();
   links_.finish();
   figures_.finish();
+  liveness_.rest();
   std::vector<WorkerReport> reports = gather_reports(worker);
+  if (plan_.over_mpi) liveness_.finish();
   if (!options_.trace.empty()) write_trace(plan_, transport_, worker.timeline(), options_.trace, limit_);
   if (!is_sink()) return std::nullopt;
   return summarise(std::move(reports));
@@ -188,16 +194,14 @@ void WorkerRun::begin_snapshots(const std::vector<Stage>& stages) {
 
 void WorkerRun::share_gradients(std::vector<Stage>& stages) {
   if (!has_replicas()) return;
+  const std::vector<int> group = plan_.group_of(transport_.worker()).workers();
   for (Stage& stage : stages)
-    stage.share_gradients(
-        [this](const std::vector<at::Tensor>& gradients) {
-          return transport_.sum(plan_.group_of(transport_.worker()).workers(), gradients);
-        },
-        limit_);
+    stage.share_gradients(shown_sums(transport_, group, liveness_.board(transport_.worker())), limit_);
 }
 
 WorkerHooks WorkerRun::make_hooks() {
   WorkerHooks hooks;
+  hooks.board = liveness_.board(transport_.worker());
   if (feeds()) hooks.source = [this] { return source_->next(); };
   hooks.save = [this](Stage& stage, const Packet& mark) { return save(stage, mark); };
   if (is_sink()) {
@@ -288,8 +292,8 @@ RunSummary WorkerRun::summarise(std::vector<WorkerReport> reports) const {
 }  // namespace
 
 std::optional<RunSummary> run_worker(const RunPlan& plan, const RunOptions& options, Transport& transport,
-                                     const std::shared_ptr<SnapshotBoard>& board) {
-  return WorkerRun(plan, options, transport, board).run();
+                                     const std::shared_ptr<SnapshotBoard>& board, Liveness& liveness) {
+  return WorkerRun(plan, options, transport, board, liveness).run();
 }
 
 }  // namespace lamina

@@ -4,12 +4,14 @@
 
 #include "lamina/pipeline/snapshot_board.hpp"
 #include "lamina/train/engine.hpp"
+#include "liveness.hpp"
 
 namespace lamina {
 
 /// One worker's run from the first agreement to the last, over any transport. Blocking; collective. The board
-/// is shared by the workers of this process, but for RunOptions::snapshots_over_tcp.
+/// is shared by the workers of this process, but for RunOptions::snapshots_over_tcp; so is `liveness`, which
+/// under MPI is connected here.
 std::optional<RunSummary> run_worker(const RunPlan& plan, const RunOptions& options, Transport& transport,
-                                     const std::shared_ptr<SnapshotBoard>& board);
+                                     const std::shared_ptr<SnapshotBoard>& board, Liveness& liveness);
 
 }  // namespace lamina

@@ -7,6 +7,10 @@ namespace lamina {
 /// at once with 130. SIGUSR1 asks for a checkpoint.
 void install_stop_signals();
 
+/// From now on SIGTERM ends the process at once with this code: the run is over, and whatever a stop would
+/// have to agree on can never come.
+void exit_at_sigterm(int exit_code);
+
 /// True once a signal to stop has come.
 bool stop_requested();
 

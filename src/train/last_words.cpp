@@ -1,0 +1,75 @@
+#include "last_words.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <ctime>
+#include <fstream>
+
+#include "lamina/core/files.hpp"
+
+namespace lamina {
+
+std::string text(int worker, const std::vector<WorkerName>& names) {
+  if (names.empty()) return fmt::format("worker {}", worker);
+  const WorkerName& name = names.at(static_cast<std::size_t>(worker));
+  return fmt::format("worker {} (pid {} on {})", worker, name.pid, name.host);
+}
+
+std::string text(const Sentence& sentence, const std::vector<WorkerName>& names) {
+  const double s = sentence.standstill_s;
+  if (sentence.cause.worker < 0)
+    return fmt::format("all workers wait for one another, and none has got any further for {:.0f} s", s);
+  const std::string who = text(sentence.cause.worker, names);
+  const std::string where = text(sentence.where);
+  switch (sentence.cause.condition) {
+    case Condition::lost:
+      return fmt::format("{} lost {}: {}", who, where,
+                         s > 0 ? fmt::format("no sign of life for {:.0f} s", s) : "its connection is gone");
+    case Condition::stuck:
+      return fmt::format("{} stuck {} for {:.0f} s", who, where, s);
+    case Condition::failed:
+      return fmt::format("{} failed {}; it says why", who, where);
+    case Condition::slow:
+      return fmt::format("{} is slow: {}, with nothing new for {:.0f} s", who, where, s);
+    case Condition::well:
+      break;
+  }
+  return fmt::format("{} is {}", who, where);
+}
+
+ErrorKind kind_of(const Sentence& sentence) {
+  return sentence.cause.condition == Condition::stuck ? ErrorKind::timeout : ErrorKind::peer_lost;
+}
+
+std::string lanes_text(const RunPlan& plan, int worker, const ActionBoard& board) {
+  std::string lines;
+  for (std::size_t lane = 0; lane < board.num_lanes(); ++lane) {
+    const ScheduleLane& route = plan.schedule.lanes[lane];
+    const char* what = route.gradient ? "gradients at" : "output of";
+    const LaneCount count = board.lane(lane);
+    if (route.from == worker)
+      lines +=
+          fmt::format("lane {} to worker {}, {} stage {}: {} messages sent, {} of them perhaps not taken\n",
+                      lane, route.to, what, route.stage, count.carried, count.open);
+    if (route.to == worker)
+      lines += fmt::format("lane {} from worker {}, {} stage {}: {} messages received\n", lane, route.from,
+                           what, route.stage, count.carried);
+  }
+  return lines;
+}
+
+std::filesystem::path write_whereabouts(const std::filesystem::path& out, int worker,
+                                        const std::string& text) {
+  const std::filesystem::path folder = out / "where-they-were";
+  make_directory(folder);
+  const std::filesystem::path path = folder / fmt::format("worker-{}.txt", worker);
+  std::ofstream file(path, std::ios::app);
+  file << fmt::format("{:%Y-%m-%d %H:%M:%S}\n", fmt::localtime(std::time(nullptr))) << text << '\n';
+  file.close();
+  if (!file)
+    throw Error(ErrorKind::storage, fmt::format("{}: expected to append to it, found no way", path.string()));
+  return path;
+}
+
+}  // namespace lamina

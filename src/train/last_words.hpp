@@ -1,0 +1,31 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "beat_link.hpp"
+#include "lamina/core/error.hpp"
+#include "lamina/pipeline/whereabouts.hpp"
+#include "lamina/train/run_plan.hpp"
+
+namespace lamina {
+
+/// "worker 2 (pid 4242 on n2)"; of a run of threads, whose process everybody knows, "worker 2".
+std::string text(int worker, const std::vector<WorkerName>& names);
+
+/// Who ended the run, where and how: "worker 2 (pid 4242 on n2) lost at step 1234 in recv from stage 1: ...".
+std::string text(const Sentence& sentence, const std::vector<WorkerName>& names);
+
+/// What the process that hears it ends with.
+ErrorKind kind_of(const Sentence& sentence);
+
+/// What a worker had to do with its lanes, a line each.
+std::string lanes_text(const RunPlan& plan, int worker, const ActionBoard& board);
+
+/// Puts a text behind what is in a worker's file of where it was, OUT/where-they-were/worker-N.txt, and
+/// returns its path. @throws Error{storage}
+std::filesystem::path write_whereabouts(const std::filesystem::path& out, int worker,
+                                        const std::string& text);
+
+}  // namespace lamina
