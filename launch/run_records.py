@@ -51,9 +51,16 @@ def read(log_dir, launch, num_workers):
     return records
 
 
-def how_it_ended(record):
+def where_lost(rank, records):
+    """ at step 7 in recv from stage 0: where the others say that a worker was when they lost it; empty if none does."""
+    words = rf"worker {rank} \([^)]*\) lost (at step .*?): "
+    return next((f" {said[1]}" for record in records.values() if (said := re.search(words, record.error))), "")
+
+
+def how_it_ended(record, records):
     if record.exit_code < 0:
-        return f"(pid {record.pid}) was killed by {signal.Signals(-record.exit_code).name}"
+        killed = f"(pid {record.pid}) was killed by {signal.Signals(-record.exit_code).name}"
+        return killed + where_lost(record.rank, records)
     kind = KINDS.get(record.exit_code, "not one of Lamina's")
     error = re.sub(rf"^(worker {record.rank}: )+", "", record.error) or "without an error of its own"
     return f"ended with code {record.exit_code} ({kind}): {error}"
@@ -73,7 +80,7 @@ def verdict(records, hosts, mpirun_said):
         return DEVICE, f"mpirun started no worker: {mpirun_said}"
     first = min(failed, key=lambda record: (record.exit_code == PEER_LOST, record.spoke_s), default=None)
     if first and (first.exit_code != PEER_LOST or not silent):
-        line = f"worker {first.rank} on {hosts[first.rank]} {how_it_ended(first)}"
+        line = f"worker {first.rank} on {hosts[first.rank]} {how_it_ended(first, records)}"
         if first.exit_code == TIMEOUT:  # it may not know whom it waited for
             killed = [record.rank for record in failed if record.exit_code < 0 and not record.error]
             line += "".join(f"; no word from worker {rank} on {hosts[rank]}" for rank in sorted(silent + killed))

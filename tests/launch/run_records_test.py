@@ -39,6 +39,11 @@ class Verdict(unittest.TestCase):
         self.assertEqual(code, PEER_LOST)
         self.assertEqual(line, "worker 1 on b (pid 101) was killed by SIGKILL")
 
+    def test_where_the_others_lost_it_is_told_of_a_killed_worker(self):
+        said = "worker 0: stopped at step 8 in send to stage 1: worker 1 (pid 101 on b) lost at step 7 in recv from stage 0: gone"
+        line = self.judge(ended(1, -signal.SIGKILL, 1), ended(0, PEER_LOST, 2, said), ended(2, PEER_LOST, 3))[1]
+        self.assertEqual(line, "worker 1 on b (pid 101) was killed by SIGKILL at step 7 in recv from stage 0")
+
     def test_who_left_no_record_is_named_where_the_others_only_lost_a_peer(self):
         code, line = self.judge(ended(0, PEER_LOST, 1, "worker 0: no word from worker 1"), Record(1, 101), ended(2, PEER_LOST, 2))
         self.assertEqual(code, PEER_LOST)

@@ -126,8 +126,8 @@ class Run(RunTest):
         os.kill(worker, signal.SIGKILL)
         code, console = self.ended(process, console)
         self.assertEqual(code, PEER_LOST, console)
-        for fragment in ("worker 1 on localhost", f"pid {worker}", "SIGKILL", "run.logs"):
-            self.assertIn(fragment, self.verdict(console))
+        self.assertRegex(self.verdict(console), rf"worker 1 on localhost \(pid {worker}\) was killed by SIGKILL at step \d+ in .*run\.logs")
+        self.assertRegex(self.log("rank-000.log"), rf"stopped at step \d+ in .*: worker 1 \(pid {worker} on .*\) lost at step")
         self.assertEqual(sum(line.startswith("run: ") for line in console.splitlines()), 1, console)
         self.assertNotIn("mpirun detected", console)
 
