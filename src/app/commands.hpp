@@ -25,6 +25,7 @@ void add_verify_command(CLI::App& app);
 void add_bench_command(CLI::App& app);
 void add_study_command(CLI::App& app);
 void add_top_command(CLI::App& app);
+void add_completion_command(CLI::App& app);
 
 /// What every command that takes a configuration is given.
 struct ConfigArguments {

@@ -36,6 +36,7 @@ int main(int argc, char** argv) {
   lamina::add_bench_command(app);
   lamina::add_study_command(app);
   lamina::add_top_command(app);
+  lamina::add_completion_command(app);
   try {
     app.parse(argc, argv);
     return 0;
