@@ -2,7 +2,7 @@
 #
 #   bin/lamina               finds its libraries from where it stands, so that the tree may be moved
 #   bin/lamina-run, ...      links to the scripts in share/lamina/launch
-#   lib/lamina/              LibTorch's libraries (LAMINA_BUNDLE_LIBTORCH)
+#   lib/lamina/libtorch/     LibTorch's libraries (LAMINA_BUNDLE_LIBTORCH)
 #   share/lamina/            launch, cluster, configs and docs, beside each other as in a checkout
 #   share/man, share/bash-completion
 #                            written by the installed program as it is installed, so that they cannot be of another
@@ -20,7 +20,7 @@ set(LAMINA_PACKAGE_CONTACT "The Lamina maintainers <maintainers@lamina.invalid>"
 set(CMAKE_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
   OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)  # tests and benchmarks are not installed
-set(lamina_libraries lib/lamina)
+set(lamina_libraries lib/lamina/libtorch)  # not in lib/lamina itself, where CPack would take them for public ones
 set(lamina_share share/lamina)
 set(lamina_doc share/doc/lamina)
 

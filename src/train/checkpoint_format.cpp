@@ -52,17 +52,34 @@ std::string seal(const Manifest& manifest) {
   return Json{{"body", body}, {"sha256", sha256_hex(body.dump())}}.dump(2) + "\n";
 }
 
+namespace {
+
+// A body of an earlier format as one of this build's. @throws Error{checkpoint} for a later one.
+void upgrade(Json& body, const std::filesystem::path& path) {
+  const int format = body.at("format").get<int>();
+  if (format < 1 || format > checkpoint_format_version)
+    throw Error(
+        ErrorKind::checkpoint,
+        fmt::format("{}: expected a checkpoint of format 1 to {}, found format {}: another version of "
+                    "Lamina wrote it",
+                    path.string(), checkpoint_format_version, format));
+  if (format < 2)  // there were no snapshots yet
+    for (Json& module : body.at("modules")) module["versions"] = Json::array();
+}
+
+}  // namespace
+
 Manifest unseal(const std::string& text, const std::filesystem::path& path) {
   try {
     const Json sealed = Json::parse(text);
-    const Json& body = sealed.at("body");
+    Json body = sealed.at("body");
     const std::string found = sha256_hex(body.dump());
     if (sealed.at("sha256") != found)
       throw std::invalid_argument(fmt::format("checksum {}, found {}", sealed.at("sha256").dump(), found));
-    if (body.at("format") != checkpoint_format_version)
-      throw std::invalid_argument(
-          fmt::format("format {}, found {}", checkpoint_format_version, body.at("format").dump()));
+    upgrade(body, path);
     return body.get<Manifest>();
+  } catch (const Error&) {
+    throw;
   } catch (const std::exception& e) {
     throw Error(ErrorKind::checkpoint,
                 fmt::format("{}: the manifest is damaged: expected {}", path.string(), e.what()));

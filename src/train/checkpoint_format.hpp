@@ -14,6 +14,8 @@ namespace lamina {
 
 using Json = nlohmann::json;
 
+/// What is written; 1 to this are read. A new number needs a row in upgrade() and a fixture
+/// (docs/formats.md).
 inline constexpr int checkpoint_format_version = 2;
 inline constexpr const char* manifest_name = "manifest.json";
 

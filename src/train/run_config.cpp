@@ -54,6 +54,8 @@ void MetricsConfig::visit(FieldVisitor& v) {
 }
 
 void RunConfig::visit(FieldVisitor& v) {
+  v.field("format", &format, "of the configuration itself; docs/formats.md",
+          between(1, config_format_version));
   v.section("model", model);
   v.section("partition", partition);
   v.section("method", method);

@@ -54,8 +54,12 @@ struct MetricsConfig {
   void visit(FieldVisitor& v);
 };
 
+/// The newest format of a configuration that this build reads; docs/formats.md.
+inline constexpr int config_format_version = 1;
+
 /// Everything that a run is told.
 struct RunConfig {
+  std::int64_t format = config_format_version;
   ModelConfig model{};
   PartitionConfig partition{};
   MethodConfig method{};
