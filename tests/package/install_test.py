@@ -59,10 +59,11 @@ class Install(unittest.TestCase):
                     self.assertNotIn(known.encode(), text, path)
 
     def test_the_launcher_finds_the_program_beside_it(self):
-        self.run_installed("lamina-run", "small.yaml", "--workers", "2", "--out", "ranks", "--set", "train.max_steps=3")
+        ranks = ("small.yaml", "--workers", "2", "--set", "pipeline.workers=auto", "--set", "train.max_steps=3")
+        self.run_installed("lamina-run", *ranks, "--out", "ranks")
         self.assertEqual(self.summary("ranks")["step"], 3)
         self.assertIn(str(self.prefix / "bin/lamina"),
-                      self.run_installed("lamina-run", "small.yaml", "--workers", "2", "--dry-run"))
+                      self.run_installed("lamina-run", *ranks, "--dry-run"))
 
     def test_the_batch_scripts_train_from_the_shared_folder(self):
         share = self.prefix / "share/lamina"
