@@ -6,6 +6,7 @@ trains for few steps of few samples. What a block needs that is not here stands 
   ```sh not run: REASON              is not; the test lists them all
 """
 
+import json
 import os
 import re
 import shutil
@@ -20,19 +21,27 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", "configs/README.md", "benchmarks/README.md", "CONTRIBUTING.md", "src/README.md",
          *sorted(str(path.relative_to(CHECKOUT)) for path in CHECKOUT.glob("docs/**/*.md")),
          *sorted(str(path.relative_to(CHECKOUT)) for path in CHECKOUT.glob("cluster/**/*.md"))]
-BLOCK = re.compile(r"^```sh(?: (.+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```sh(?: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What a page's placeholder stands for.
-PLACEHOLDERS = {"STUDY.yaml": "configs/studies/tiny.yaml", "CONFIG": "configs/quickstart.yaml", "listen=9464": "listen=0",
+PLACEHOLDERS = {"STUDY.yaml": "configs/studies/tiny.yaml", "CONFIG": "config.yaml", "listen=9464": "listen=0",
                 "listen=0.0.0.0:9464": "listen=0"}
 # What makes a run short: laid over the configuration by the program in build/ that the pages call.
-SHORT = {"data.name": "synthetic", "data.train_limit": 64, "data.test_limit": 16, "train.batch": 8, "train.max_steps": 4,
-         "train.epochs": 1, "train.warmup_epochs": 0, "train.lr_schedule": "step", "pipeline.threads": 1}
+SHORT = {"data": {"name": "synthetic", "train_limit": 64, "test_limit": 16},
+         "train": {"batch": 8, "max_steps": 4, "epochs": 1, "warmup_epochs": 0, "lr_schedule": "step"},
+         "pipeline": {"threads": 1}}
 PROGRAM = """#!/bin/bash
 set -euo pipefail
 command=$1 arguments=()
 while (($#)); do
   arguments+=("$1")
-  case $1 in --steps | --rounds | --repeats) shift; arguments+=(2) ;; esac
+  case $1 in
+    --steps | --rounds | --repeats) shift; arguments+=(2) ;;
+    --beside)
+      shift
+      printf 'include: [%s, short.yaml]\\n' "$1" >"${{1##*/}}"
+      arguments+=("${{1##*/}}")
+      ;;
+  esac
   shift
 done
 case $command in
@@ -55,7 +64,9 @@ class Commands(unittest.TestCase):
         for name in ("configs", "launch", "cluster", "docs", "benchmarks", ".venv"):
             (folder / name).symlink_to(CHECKOUT / name)
         (folder / "build").mkdir()
-        sets = " ".join(f"--set {key}={value}" for key, value in SHORT.items())
+        (folder / "config.yaml").write_text("include: configs/quickstart.yaml\npipeline: {workers: auto}\n")
+        (folder / "short.yaml").write_text(json.dumps(SHORT))  # which is YAML too
+        sets = " ".join(f"--set {section}.{key}={value}" for section, keys in SHORT.items() for key, value in keys.items())
         program = folder / "build/lamina"
         program.write_text(PROGRAM.format(sets=sets, binary=binary))
         program.chmod(0o755)
