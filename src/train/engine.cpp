@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <future>
 #include <mutex>
 #include <numeric>
 #include <thread>
@@ -121,6 +122,25 @@ std::unique_ptr<Transport> start_mpi(Seconds limit) {
   }
 }
 
+// All workers leave MPI together. One that is stuck by now is missed by nobody else: the others' work is done.
+void leave(std::unique_ptr<Transport> transport, Seconds limit) {
+  std::promise<void> left;
+  std::thread leaving([&] {
+    transport.reset();
+    left.set_value();
+  });
+  // A day is endless here, and does not overflow the clock as an infinite limit would.
+  if (left.get_future().wait_for(std::min(limit, Seconds(86400))) != std::future_status::ready) {
+    const Error error(
+        ErrorKind::timeout,
+        fmt::format("worker {} has done its work, and waited {} s for all of {} workers to leave MPI",
+                    mpi_launch().rank, limit.count(), mpi_launch().size));
+    log_error(error.what());
+    std::_Exit(error.exit_code());
+  }
+  leaving.join();
+}
+
 bool has_replicas(const RunPlan& plan) {
   return std::any_of(plan.groups.begin(), plan.groups.end(),
                      [](const WorkerGroup& group) { return group.replicas > 1; });
@@ -135,8 +155,10 @@ std::optional<RunSummary> run_rank(const RunPlan& plan, const RunOptions& option
     if (plan.over_nccl)
       transport = make_nccl_transport(
           std::move(transport), {.device = plan.device, .open_limit = limit, .sums = has_replicas(plan)});
-    return run_worker(plan, options, *transport, std::make_shared<SnapshotBoard>(plan.snapshots.depth()),
-                      liveness);
+    std::optional<RunSummary> summary = run_worker(
+        plan, options, *transport, std::make_shared<SnapshotBoard>(plan.snapshots.depth()), liveness);
+    leave(std::move(transport), limit);
+    return summary;
   } catch (const std::exception& e) {
     end_job(*transport, liveness, options, named(e, transport->worker()));
   }

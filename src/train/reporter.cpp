@@ -4,7 +4,12 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <sstream>
+#include <tuple>
+#include <utility>
 
 #include "event_file.hpp"
 #include "lamina/core/error.hpp"
@@ -40,6 +45,20 @@ std::string kept_lines(const std::filesystem::path& path, std::int64_t start_ste
   return kept;
 }
 
+// Accuracy and loss of the last evaluation that these lines tell of, if any.
+std::optional<std::pair<double, double>> last_evaluation(const std::string& lines) {
+  std::optional<std::pair<double, double>> found;
+  std::istringstream stream(lines);
+  for (std::string line; std::getline(stream, line);) {
+    const Json record = Json::parse(line);
+    if (record.at("kind") != "eval") continue;
+    const Json& loss = record.at("test_loss");  // null where it is not a number
+    found = {record.at("test_accuracy").get<double>(),
+             loss.is_number() ? loss.get<double>() : std::numeric_limits<double>::quiet_NaN()};
+  }
+  return found;
+}
+
 }  // namespace
 
 std::string duration_text(double s) {
@@ -52,7 +71,10 @@ Reporter::Reporter(ReporterOptions options) : options_(std::move(options)), figu
   if (options_.spike_factor > 0) spikes_ = std::make_unique<SpikeWatch>(options_.spike_factor);
   if (options_.directory.empty()) return;
   const std::filesystem::path metrics = options_.directory / "metrics.jsonl";
-  write_file_atomically(metrics, kept_lines(metrics, options_.start_step, options_.start_evaluated));
+  const std::string kept = kept_lines(metrics, options_.start_step, options_.start_evaluated);
+  write_file_atomically(metrics, kept);
+  // A run that has nothing left to do ends with what it had.
+  if (const auto last = last_evaluation(kept)) std::tie(test_accuracy_, test_loss_) = *last;
   metrics_.open(metrics, std::ios::app);
   if (options_.tensorboard_every_steps > 0)
     events_ = std::make_unique<EventFile>(options_.directory / "tensorboard", options_.start_step);

@@ -13,6 +13,19 @@ SCHEDULERS = re.compile("SLURM_|PBS_|LSB_|PE_|OMPI_|PMI")  # what a job around t
 LONG = ("--set", "train.epochs=4000")
 
 
+def processes_with(folder, word=""):
+    """{pid: command line} of what runs with the folder, and `word`, in its arguments."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in command and word in command:
+            found[int(path.parent.name)] = command
+    return found
+
+
 class RunTest(LaminaTest):
     def setUp(self):
         super().setUp()
@@ -67,13 +80,4 @@ set -- {BINARY} "$@"
         return process.returncode, console
 
     def processes(self, word=""):
-        """{pid: command line} of what runs with this test's folder, and `word`, in its arguments."""
-        found = {}
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if str(self.folder) in command and word in command:
-                found[int(path.parent.name)] = command
-        return found
+        return processes_with(self.folder, word)

@@ -138,6 +138,13 @@ class Run(RunTest):
         self.assertEqual(code, STORAGE, console)
         self.assertIn("worker 1 on localhost ended with code 5 (storage): metrics.jsonl", self.verdict(console))
 
+    def test_a_worker_that_stays_when_the_others_have_ended_is_ended(self):
+        program = self.other_program("[[ $OMPI_COMM_WORLD_RANK != 0 ]] || exit 0\nexec sleep 1000")
+        code, console = self.ended(self.launch(self.config, "--out", "run", "--lamina", program, "--set", "pipeline.timeout_s=1"))
+        self.assertEqual(code, PEER_LOST, console)
+        self.assertIn("a worker has ended, and not all others have in time: ending them", console)
+        self.assertIn("worker 1 on localhost", self.verdict(console))
+
     def test_a_program_that_is_missing_where_the_worker_starts_is_named(self):
         program = self.write("program", f"""#!/bin/bash\nrm "$0"; exec {BINARY} "$@"\n""")
         program.chmod(0o755)

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""What strangers at its ports cost a run: throughput with nobody there, with the same attackers busy elsewhere, and with
+them at the run, by turns.
+
+    benchmarks/strangers.py --pairs 5                       # on one and the same cores
+    benchmarks/strangers.py --pairs 5 --apart               # the run on core 0; attackers, and what else they attack, on core 1
+
+Attackers: a crowd that wants to be 10,000 idle connections, random bytes at full speed, halves of messages, handshakes with
+a wrong token, handshakes that were overheard. They begin before the run, look for its open ports, and attack all of them:
+the exchanges' while workers meet, the metrics endpoint's to the end. Beside throughput it is checked that the parameters
+are the same, that nobody is admitted, and how many lines the log spends on it.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent
+SIDES = ("nobody", "elsewhere", "attacked")
+CONFIG = """
+model: {backbone: resnet20}
+partition: {modules: 4}
+method: {framework: dgl, mlaan: {window: 2}}
+pipeline: {stages: 2, workers: 2, threads: 1}
+data: {name: synthetic, train_limit: 4096, test_limit: 2}
+train: {batch: 32, epochs: 1000, lr_schedule: step, warmup_epochs: 0}
+metrics: {listen: "0"}
+"""
+ENVIRONMENT = os.environ | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=5, help="rounds of the three sides")
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--share", type=float, default=1.0, help="of a core, for the attackers at most")
+    parser.add_argument("--apart", action="store_true", help="attackers do not compute where the run does")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="append what was found, a line a round")
+    parser.add_argument("--found", type=Path, nargs="+", metavar="FILE", help="only show what was found before")
+    parser.add_argument("--lamina", type=Path, default=ROOT / "build/lamina")
+    return parser.parse_args()
+
+
+def on(core, options):
+    return ["taskset", "-c", str(core)] if options.apart else []
+
+
+def ended(process):
+    """The JSON that a process says at its end."""
+    process.terminate()
+    return json.loads(process.communicate(timeout=60)[0].splitlines()[-1])
+
+
+def start(options, *command):
+    return subprocess.Popen([*on(1, options), sys.executable, *map(str, command)], stdout=subprocess.PIPE, text=True)
+
+
+def train(options, folder):
+    (folder / "run.yaml").write_text(CONFIG)
+    command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "2", options.lamina, "train", folder / "run.yaml",
+               "--set", f"train.max_steps={options.steps}", "--out", folder / "run"]
+    before = os.times()
+    done = subprocess.run([*on(0, options), *command], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    if done.returncode:
+        sys.exit(f"the run ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    after = os.times()
+    summary = json.loads((folder / "run/summary.json").read_text())
+    lines = [line for line in done.stderr.splitlines() if "turned away" in line]
+    return {"images_per_s": summary["images_per_s"], "seconds": summary["seconds"], "params": summary["params_sha256"],
+            "cpu_s": after.children_user + after.children_system - before.children_user - before.children_system,
+            "lines": len(lines), "said": lines}
+
+
+def play(side, options):
+    with tempfile.TemporaryDirectory(prefix="strangers-") as folder:
+        sink = attackers = None
+        if side == "elsewhere":
+            sink = start(options, HERE / "sink.py")
+            port = int(sink.stdout.readline())
+            attackers = start(options, HERE / "attackers.py", "--share", options.share, "--port", port)
+        if side == "attacked":
+            attackers = start(options, HERE / "attackers.py", "--share", options.share)
+        found = train(options, Path(folder))
+        found["attackers"] = ended(attackers) if attackers else None
+        found["sink"] = ended(sink) if sink else None
+        return found
+
+
+def ratio(rounds, over, under):
+    found = [each[over]["images_per_s"] / each[under]["images_per_s"] for each in rounds]
+    return f"{statistics.median(found):.3f} ({min(found):.3f} to {max(found):.3f})"
+
+
+def per_s(rounds, side, who):
+    """Cores that somebody used, while it was there."""
+    return statistics.median(each[side][who]["cpu_s"] / each[side]["attackers"]["seconds"] for each in rounds)
+
+
+def show(rounds):
+    params = {each[side]["params"] for each in rounds for side in SIDES}
+    attackers = [each["attacked"]["attackers"] for each in rounds]
+    print(f"{len(rounds)} rounds; {statistics.median(each['nobody']['images_per_s'] for each in rounds):.0f} images/s with nobody")
+    print(f"attacked beside nobody      {ratio(rounds, 'attacked', 'nobody')}")
+    print(f"elsewhere beside nobody     {ratio(rounds, 'elsewhere', 'nobody')}")
+    print(f"attacked beside elsewhere   {ratio(rounds, 'attacked', 'elsewhere')}")
+    print(f"cores of the attackers      {per_s(rounds, 'attacked', 'attackers'):.2f} at the run, "
+          f"{per_s(rounds, 'elsewhere', 'attackers'):.2f} elsewhere, and of what they attack there "
+          f"{per_s(rounds, 'elsewhere', 'sink'):.2f}")
+    for side in SIDES[1:]:
+        kinds = sorted({kind for each in rounds for kind in each[side]["attackers"]} - {"cpu_s", "seconds"})
+        means = {kind: statistics.mean(each[side]["attackers"].get(kind, 0) for each in rounds) for kind in kinds}
+        print(f"a run, {side}: " + ", ".join(f"{kind} {mean:.0f}" for kind, mean in means.items()))
+    print(f"lines in the log of a run   {max(each['attacked']['lines'] for each in rounds)} at most")
+    for line in rounds[-1]["attacked"]["said"]:
+        print("  " + re.sub(r"^\[\S+\] ", "", line))
+    print(f"admitted                    {sum(each.get('ADMITTED', 0) for each in attackers)}")
+    print("parameters                  " + ("the same in all runs" if len(params) == 1 else f"DIFFER: {params}"))
+
+
+def main():
+    options = parse()
+    if options.found:
+        return show([json.loads(line) for path in options.found for line in path.read_text().splitlines()])
+    rounds = []
+    for number in range(options.pairs):
+        order = SIDES[number % 3:] + SIDES[:number % 3]
+        found = {side: play(side, options) for side in order}
+        rounds.append({side: found[side] for side in SIDES})
+        if options.out:
+            with open(options.out, "a", encoding="utf-8") as file:
+                file.write(json.dumps(rounds[-1]) + "\n")
+    return show(rounds)
+
+
+if __name__ == "__main__":
+    main()

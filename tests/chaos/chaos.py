@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Strikes runs at random and sees that nothing is lost: rounds until so many seconds or rounds are over.
+
+    tests/chaos/chaos.py --seconds 180                # as many rounds as begin in 3 minutes, from a fresh seed
+    tests/chaos/chaos.py --seed 1234 --rounds 1       # the round of this seed again
+    tests/chaos/chaos.py --rounds 20 --record tests/chaos/rounds.jsonl
+
+A round's seed decides what happens; the first one's is printed, and each following one is greater by 1. Exit code 1 if
+something did not hold; the folder of that round stays. Without namespaces no disk is filled, and it says so.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+os.environ.setdefault("LAMINA_BINARY", str(ROOT / "build/lamina"))
+sys.path += [str(ROOT / "tests" / each) for each in ("app", "launch")]
+
+import chaos_round  # noqa: E402
+import faults  # noqa: E402
+import sandbox  # noqa: E402
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, help="begin no round after so many")
+    parser.add_argument("--rounds", type=int, help="at most so many (1, unless --seconds is given)")
+    parser.add_argument("--seed", type=int, help="of the first round")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="append a line a round")
+    parser.add_argument("--fault", choices=faults.KINDS, help="in the place of those that are drawn")
+    return parser.parse_args()
+
+
+def commit():
+    described = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return described.stdout.strip() or "unknown"
+
+
+def play(fault, references):
+    """The record of a round."""
+    print(f"seed {fault.seed}: {fault} ...", end=" ", flush=True)
+    it = chaos_round.Round(fault, references)
+    try:
+        with it:
+            it.play()
+    except chaos_round.Failed as failed:
+        print(f"FAILED, {it.folder} stays: {failed}", flush=True)
+        return it.record | {"held": False, "why": str(failed).splitlines()[0]}
+    finally:
+        sandbox.reap_orphans()
+    print(f"ended {it.record['ended']} at step {it.record['last_step']}, newest {it.record['newest']}, "
+          f"whole in {it.record['seconds']} s", flush=True)
+    return it.record | {"held": True}
+
+
+def drawn(options, seed):
+    fault = faults.draw(seed, chaos_round.CONFIGS)
+    return dataclasses.replace(fault, kind=options.fault) if options.fault else fault
+
+
+def main():
+    options = parse()
+    if why_no_disk := sandbox.why_impossible():
+        print(f"no disk is filled, since there are no namespaces here: {why_no_disk}")
+    else:
+        sandbox.enter()
+    seed = random.SystemRandom().randrange(10**6) * 1000 if options.seed is None else options.seed
+    num_rounds = options.rounds or (10**9 if options.seconds else 1)
+    end_s = time.monotonic() + (options.seconds or 10**9)
+    told = {"commit": commit()}
+    records = []
+    with tempfile.TemporaryDirectory(prefix="chaos-references-") as folder:
+        references = chaos_round.References(Path(folder))
+        for each in range(seed, seed + num_rounds):
+            if time.monotonic() > end_s:
+                break
+            fault = drawn(options, each)
+            if fault.kind == "disk" and why_no_disk:
+                continue
+            records.append(told | play(fault, references))
+            if options.record:
+                with open(options.record, "a", encoding="utf-8") as file:
+                    file.write(json.dumps(records[-1]) + "\n")
+    num_failed = sum(not record["held"] for record in records)
+    print(f"{len(records)} rounds from seed {seed}, {num_failed} did not hold")
+    return 1 if num_failed or not records else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
