@@ -29,7 +29,7 @@ model: {backbone: resnet20}
 partition: {modules: 4}
 method: {framework: dgl, mlaan: {window: 2}}
 pipeline: {stages: 2, workers: 2, threads: 1}
-data: {name: synthetic, train_limit: 4096, test_limit: 2}
+data: {name: synthetic, train_limit: 2048, test_limit: 2}
 train: {batch: 32, epochs: 1000, lr_schedule: step, warmup_epochs: 0}
 metrics: {listen: "0"}
 """

@@ -49,7 +49,7 @@ class MissingWorker(LaminaTest):
             pid = self.summary(out)["workers"][0]["pid"]
             try:
                 os.kill(pid, signal.SIGSTOP)
-                stderr = process.communicate(timeout=20)[1]
+                stderr = process.communicate(timeout=10)[1]
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 self.send(pid, signal.SIGCONT)
                 stderr = process.communicate(timeout=60)[1]

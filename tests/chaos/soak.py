@@ -40,8 +40,8 @@ STOP_LIMIT_S = 120
 CONFIG = """
 model: {backbone: resnet8}
 partition: {modules: 4}
-method: {framework: dgl, head: mlp_sr, mlaan: {window: 2}}
-pipeline: {stages: 4, workers: 4, threads: 1}
+method: {framework: dgl, head: mlp_sr, mlaan: {window: 2, lam_on: none}}
+pipeline: {stages: 4, workers: 4, threads: 1, timeout_s: 3600}
 data: {name: synthetic, train_limit: 400, test_limit: 8}
 train: {batch: 2, epochs: 100000, eval_every_steps: 1000, lr_schedule: step, warmup_epochs: 0, lr: 0.001}
 checkpoint: {every_steps: 500}
@@ -115,13 +115,11 @@ def parts(values):
     return [values[a:b] for a, b in itertools.pairwise(bounds)]
 
 
-def rise(samples, key):
-    """What the median slope adds over the whole time."""
-    points = [(one["s"], one[key]) for one in samples]
-    points = points[::max(1, len(points) // 300)]
-    far = (points[-1][0] - points[0][0]) / PARTS
-    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in itertools.combinations(points, 2) if b[0] - a[0] >= far]
-    return statistics.median(slopes) * (points[-1][0] - points[0][0])
+def rise(values):
+    """What the median slope adds from the first value to the last."""
+    points = list(enumerate(values))[::max(1, len(values) // 300)]
+    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in itertools.combinations(points, 2) if b[0] - a[0] >= len(values) / PARTS]
+    return statistics.median(slopes) * len(values)
 
 
 def judge(samples):
@@ -133,7 +131,7 @@ def judge(samples):
         if len(set(least)) > 1:
             problems.append(f"{key} by tenths, at least: {least}")
     memory = [one["rss_mib"] for one in later]
-    middle, risen = statistics.median(memory), rise(later, "rss_mib")
+    middle, risen = statistics.median(memory), rise(memory)
     above = max(memory) - max(parts(memory)[0])
     allowed = max(RISE_MIB, RISE * middle)
     if max(risen, above) > allowed:
