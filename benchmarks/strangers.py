@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What strangers at its ports cost a run: throughput with nobody there, with the same attackers busy elsewhere, and with
-them at the run, by turns.
+"""What strangers at its ports cost a run: throughput with nobody there, with attackers at it, and with the same attackers
+busy elsewhere, at the same CPU rate, by turns. The last is the control: what they cost as any other process would.
 
     benchmarks/strangers.py --pairs 5                       # on one and the same cores
     benchmarks/strangers.py --pairs 5 --apart               # the run on core 0; attackers, and what else they attack, on core 1
@@ -78,15 +78,20 @@ def train(options, folder):
             "lines": len(lines), "said": lines}
 
 
-def play(side, options):
+def cores(found):
+    return found["cpu_s"] / found["seconds"]
+
+
+def play(side, options, share):
+    """What a run came to; the attackers have this share of a core, at most."""
     with tempfile.TemporaryDirectory(prefix="strangers-") as folder:
         sink = attackers = None
         if side == "elsewhere":
             sink = start(options, HERE / "sink.py")
             port = int(sink.stdout.readline())
-            attackers = start(options, HERE / "attackers.py", "--share", options.share, "--port", port)
+            attackers = start(options, HERE / "attackers.py", "--share", share, "--port", port)
         if side == "attacked":
-            attackers = start(options, HERE / "attackers.py", "--share", options.share)
+            attackers = start(options, HERE / "attackers.py", "--share", share)
         found = train(options, Path(folder))
         found["attackers"] = ended(attackers) if attackers else None
         found["sink"] = ended(sink) if sink else None
@@ -130,8 +135,12 @@ def main():
         return show([json.loads(line) for path in options.found for line in path.read_text().splitlines()])
     rounds = []
     for number in range(options.pairs):
-        order = SIDES[number % 3:] + SIDES[:number % 3]
-        found = {side: play(side, options) for side in order}
+        # Elsewhere the attackers get as much of the processor as they took at the run, so that goes first.
+        found = {"nobody": play("nobody", options, 0)} if number % 2 == 0 else {}
+        found["attacked"] = play("attacked", options, options.share)
+        found["elsewhere"] = play("elsewhere", options, cores(found["attacked"]["attackers"]))
+        if number % 2:
+            found["nobody"] = play("nobody", options, 0)
         rounds.append({side: found[side] for side in SIDES})
         if options.out:
             with open(options.out, "a", encoding="utf-8") as file:

@@ -5,7 +5,7 @@
     tests/chaos/chaos.py --seed 1234 --rounds 1       # the round of this seed again
     tests/chaos/chaos.py --rounds 20 --record tests/chaos/rounds.jsonl
 
-A round's seed decides what happens; the first one's is printed, and each following one is greater by 1. Exit code 1 if
+A round's seed decides what happens, and is printed; each following one is greater by 1. Exit code 1 if
 something did not hold; the folder of that round stays. Without namespaces no disk is filled, and it says so.
 """
 
@@ -34,6 +34,8 @@ def parse():
     parser.add_argument("--seconds", type=float, help="begin no round after so many")
     parser.add_argument("--rounds", type=int, help="at most so many (1, unless --seconds is given)")
     parser.add_argument("--seed", type=int, help="of the first round")
+    parser.add_argument("--jobs", type=int, default=1, help="so many rounds at a time; a struck run mostly waits")
+    parser.add_argument("--stride", type=int, default=1, help="from a round's seed to the next one's")
     parser.add_argument("--record", type=Path, metavar="FILE", help="append a line a round")
     parser.add_argument("--fault", choices=faults.KINDS, help="in the place of those that are drawn")
     return parser.parse_args()
@@ -46,17 +48,17 @@ def commit():
 
 def play(fault, references):
     """The record of a round."""
-    print(f"seed {fault.seed}: {fault} ...", end=" ", flush=True)
+    print(f"seed {fault.seed}: {fault}", flush=True)
     it = chaos_round.Round(fault, references)
     try:
         with it:
             it.play()
     except chaos_round.Failed as failed:
-        print(f"FAILED, {it.folder} stays: {failed}", flush=True)
+        print(f"seed {fault.seed} FAILED, {it.folder} stays: {failed}", flush=True)
         return it.record | {"held": False, "why": str(failed).splitlines()[0]}
     finally:
         sandbox.reap_orphans()
-    print(f"ended {it.record['ended']} at step {it.record['last_step']}, newest {it.record['newest']}, "
+    print(f"seed {fault.seed} ended {it.record['ended']} at step {it.record['last_step']}, newest {it.record['newest']}, "
           f"whole in {it.record['seconds']} s", flush=True)
     return it.record | {"held": True}
 
@@ -66,20 +68,32 @@ def drawn(options, seed):
     return dataclasses.replace(fault, kind=options.fault) if options.fault else fault
 
 
+def play_at_once(options, seed):
+    """As many scripts as there are jobs, each with its share of the rounds."""
+    words = [f"--{key}={value}" for key in ("seconds", "record", "fault") if (value := getattr(options, key)) is not None]
+    if options.rounds:
+        words.append(f"--rounds={-(-options.rounds // options.jobs)}")
+    jobs = [subprocess.Popen([sys.executable, __file__, f"--seed={seed + job}", f"--stride={options.jobs}", *words])
+            for job in range(options.jobs)]
+    return max(job.wait() for job in jobs)
+
+
 def main():
     options = parse()
+    seed = random.SystemRandom().randrange(10**6) * 1000 if options.seed is None else options.seed
+    if options.jobs > 1:
+        return play_at_once(options, seed)
     if why_no_disk := sandbox.why_impossible():
         print(f"no disk is filled, since there are no namespaces here: {why_no_disk}")
     else:
         sandbox.enter()
-    seed = random.SystemRandom().randrange(10**6) * 1000 if options.seed is None else options.seed
     num_rounds = options.rounds or (10**9 if options.seconds else 1)
     end_s = time.monotonic() + (options.seconds or 10**9)
     told = {"commit": commit()}
     records = []
     with tempfile.TemporaryDirectory(prefix="chaos-references-") as folder:
         references = chaos_round.References(Path(folder))
-        for each in range(seed, seed + num_rounds):
+        for each in range(seed, seed + options.stride * num_rounds, options.stride):
             if time.monotonic() > end_s:
                 break
             fault = drawn(options, each)
