@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 import unittest
 
 from lamina_process import BINARY, CONFIG, OK, STORAGE
@@ -107,6 +108,17 @@ class Run(RunTest):
             self.assertIsNone(process.poll())
         process.terminate()
         code, console = self.ended(process)
+        self.assertEqual(code, OK, console)
+        self.assertFalse(self.summary("run")["complete"])
+
+    def test_stopped_for_a_while_itself_it_goes_on(self):
+        process, console = self.training("run")
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(3)  # longer than it ever waits for a signal
+        process.send_signal(signal.SIGCONT)
+        console += process.stdout.readline()
+        process.terminate()
+        code, console = self.ended(process, console)
         self.assertEqual(code, OK, console)
         self.assertFalse(self.summary("run")["complete"])
 
