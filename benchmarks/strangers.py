@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -23,9 +24,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(ROOT / "launch"))
+
+from run_child import child_setup  # noqa: E402
+
 SIDES = ("nobody", "elsewhere", "attacked")
 CONFIG = """
-model: {backbone: resnet20}
+model: {backbone: resnet8}
 partition: {modules: 4}
 method: {framework: dgl, mlaan: {window: 2}}
 pipeline: {stages: 2, workers: 2, threads: 1}
@@ -59,7 +64,8 @@ def ended(process):
 
 
 def start(options, *command):
-    return subprocess.Popen([*on(1, options), sys.executable, *map(str, command)], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([*on(1, options), sys.executable, *map(str, command)], stdout=subprocess.PIPE, text=True,
+                            preexec_fn=child_setup(signal.SIGTERM))
 
 
 def train(options, folder):
@@ -67,7 +73,8 @@ def train(options, folder):
     command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "2", options.lamina, "train", folder / "run.yaml",
                "--set", f"train.max_steps={options.steps}", "--out", folder / "run"]
     before = os.times()
-    done = subprocess.run([*on(0, options), *command], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    done = subprocess.run([*on(0, options), *command], capture_output=True, text=True, env=ENVIRONMENT, check=False,
+                          preexec_fn=child_setup(signal.SIGTERM))
     if done.returncode:
         sys.exit(f"the run ended with {done.returncode}:\n{done.stderr[-3000:]}")
     after = os.times()
