@@ -29,15 +29,6 @@ def run(*command):
     return done.stdout
 
 
-def try_out(command):
-    """The reason why this kernel refuses a command, or nothing."""
-    try:
-        run(*command)
-    except OSError as error:
-        return str(error)
-    return ""
-
-
 def why_no_links():
     """The reason why hosts cannot be connected here, or nothing."""
     try:
