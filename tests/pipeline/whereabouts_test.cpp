@@ -83,13 +83,13 @@ TEST(ActionBoard, AReaderSeesWholeActionsInTheirOrder) {
 }
 
 TEST(ActionBoard, ShowsWhatItsWorkerIsInAndWhatItsLanesHaveCarried) {
-  const testing::Outcome outcome = testing::train_on(2);
+  const tests::Outcome outcome = tests::train_on(2);
   ASSERT_EQ(outcome.shown.size(), 2u);
   EXPECT_THAT(outcome.shown[0], Contains("at step 2 in feed"));
   EXPECT_THAT(outcome.shown[0], Contains("at step 3 in checkpoint of stage 1"));
   EXPECT_THAT(outcome.shown[1], Contains("at step 3 in checkpoint of stage 2"));
   EXPECT_THAT(outcome.shown[1], Contains("at step 4 in report"));
-  const auto num_packets = std::ssize(testing::stream(at::kFloat));
+  const auto num_packets = std::ssize(tests::stream(at::kFloat));
   for (const auto& board : outcome.boards) {
     EXPECT_EQ(board->read().where.activity, Activity::idle);
     ASSERT_EQ(board->num_lanes(), 1u);
