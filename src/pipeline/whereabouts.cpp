@@ -29,7 +29,7 @@ std::string activity_text(const Whereabouts& where) {
     case Activity::idle:
       break;
   }
-  return "no action of the stream";
+  return "nothing of its stream";
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ PEER_LOST = 7
 HOST = re.escape(os.uname().nodename)
 WORKERS = range(4)
 # Each rank's code; who keeps a rank lives on when mpirun wants the job to end.
-KEEPER = 'trap : TERM; "$@"; echo "rank $OMPI_COMM_WORLD_RANK: code $?"'
+KEEPER = 'trap : TERM USR2; "$@"; echo "rank $OMPI_COMM_WORLD_RANK: code $?"'
 
 
 class Liveness(LaminaTest):
@@ -25,11 +25,7 @@ class Liveness(LaminaTest):
             command += ["--set", assignment]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                    env=os.environ | MPI_ENVIRONMENT)
-        console = ""
-        while " step " not in console:
-            line = process.stdout.readline()
-            self.assertTrue(line, console)
-            console += line
+        console = self.read_until(process, " step ", "")
         return process, self.ranks(), console
 
     def ranks(self):
@@ -52,14 +48,20 @@ class Liveness(LaminaTest):
             self.assertLess(time.time(), deadline, left)
         return console
 
+    def read_until(self, process, word, console):
+        while word not in console:
+            line = process.stdout.readline()
+            self.assertTrue(line, console)
+            console += line
+        return console
+
     def expect_end(self, console, lost, code, words):
-        """Every survivor says where it was and what `words` match, in one line of the log and in its file."""
+        """Every survivor says where it was and what `words` match, in one line of the log and in its file. One that was
+        stopped may speak, too: mpirun wakes it before it ends it."""
         for rank in WORKERS:
             file = self.folder / f"run/where-they-were/worker-{rank}.txt"
             said = re.findall(rf"^\S+ \[error\] worker {rank}: (.*)", console, re.MULTILINE)
             if rank == lost:
-                self.assertEqual(said, [], console)
-                self.assertFalse(file.exists())
                 continue
             self.assertEqual(len(said), 1, console)
             self.assertRegex(said[0], rf"^stopped at step \d+ in .*: {words}$")
@@ -89,11 +91,9 @@ class Liveness(LaminaTest):
     def test_one_that_was_only_slow_gets_on_again(self):
         process, pids, console = self.begin("pipeline.timeout_s=20")
         os.kill(pids[2], signal.SIGSTOP)
-        while "is slow" not in console:
-            console += process.stdout.readline()
+        console = self.read_until(process, "is slow", console)
         os.kill(pids[2], signal.SIGCONT)
-        while "gets on again" not in console:
-            console += process.stdout.readline()
+        console = self.read_until(process, "gets on again", console)
         process.send_signal(signal.SIGUSR2)
         console += process.communicate(timeout=120)[0]
         self.assertEqual(process.returncode, 0, console)
