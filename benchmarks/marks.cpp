@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 
+#include "benchmark_main.hpp"
 #include "lamina/study/spread.hpp"
 #include "lamina/train/engine.hpp"
-#include "sleeping.hpp"
 #include "temporary_directory.hpp"
 #include "train/plan_of.hpp"
 

@@ -2,9 +2,9 @@
 
 #include <string_view>
 
+#include "benchmark_main.hpp"
 #include "lamina/study/simulated_pipeline.hpp"
 #include "lamina/train/engine.hpp"
-#include "sleeping.hpp"
 #include "train/plan_of.hpp"
 
 // Real workers beside the simulation of them. Their stages sleep a set time instead of computing, so that the

@@ -3,10 +3,10 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "benchmark_main.hpp"
 #include "comm/slow_link.hpp"
 #include "lamina/study/spread.hpp"
 #include "lamina/train/engine.hpp"
-#include "sleeping.hpp"
 #include "temporary_directory.hpp"
 #include "train/plan_of.hpp"
 #include "train/train_records.hpp"

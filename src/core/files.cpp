@@ -46,6 +46,17 @@ void move(const fs::path& from, const fs::path& to) {
   sync_parent(to);
 }
 
+template <class Take>
+void read_pieces(const fs::path& path, Take take) {
+  const std::unique_ptr<std::FILE, decltype(&std::fclose)> file(std::fopen(path.c_str(), "rbe"),
+                                                                &std::fclose);
+  if (!file) fail("read", path, errno);
+  std::array<char, 1 << 16> piece;
+  while (const std::size_t size = std::fread(piece.data(), 1, piece.size(), file.get()))
+    take(piece.data(), size);
+  if (std::ferror(file.get())) fail("read", path, errno);
+}
+
 }  // namespace
 
 DurableFile::DurableFile(const fs::path& path)
@@ -91,16 +102,15 @@ void write_file_atomically(const fs::path& path, std::string_view text) {
 }
 
 std::string read_file(const fs::path& path) {
-  const std::unique_ptr<std::FILE, decltype(&std::fclose)> file(std::fopen(path.c_str(), "rbe"),
-                                                                &std::fclose);
-  if (!file) fail("read", path, errno);
   std::string text;
-  std::array<char, 1 << 16> piece;
-  while (const std::size_t size = std::fread(piece.data(), 1, piece.size(), file.get())) {
-    text.append(piece.data(), size);
-  }
-  if (std::ferror(file.get())) fail("read", path, errno);
+  read_pieces(path, [&](const char* piece, std::size_t size) { text.append(piece, size); });
   return text;
+}
+
+void copy_durably(const fs::path& from, const fs::path& to) {
+  DurableFile copy(to);
+  read_pieces(from, [&](const char* piece, std::size_t size) { copy.write(piece, size); });
+  copy.close();
 }
 
 void rename_durably(const fs::path& from, const fs::path& to) {
@@ -113,6 +123,12 @@ void make_directory(const fs::path& path) {
   std::error_code code;
   fs::create_directories(path, code);
   if (code) fail("create directory", path, code.value());
+}
+
+void remove_directory(const fs::path& path) {
+  std::error_code code;
+  fs::remove_all(path, code);
+  if (code) fail("delete", path, code.value());
 }
 
 }  // namespace lamina

@@ -20,6 +20,13 @@ std::vector<std::int64_t> epoch_order(std::uint64_t seed, std::int64_t epoch, st
   return draw_permutation(random_stream(seed, RandomUse::order, epoch), size);
 }
 
+std::uint64_t seed_after_rollbacks(std::uint64_t seed, std::int64_t rollbacks) {
+  if (rollbacks == 0) return seed;
+  at::Philox4_32 engine = random_stream(seed, RandomUse::rollback, rollbacks);
+  const std::uint64_t high = engine();
+  return high << 32 | engine();
+}
+
 namespace {
 
 using Order = std::shared_ptr<const std::vector<std::int64_t>>;

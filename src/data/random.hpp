@@ -13,7 +13,8 @@ enum class RandomUse : std::uint64_t {
   augmentation,
   validation,
   synthetic_pattern,
-  synthetic_noise
+  synthetic_noise,
+  rollback
 };
 
 /// The generator of one (seed, use, group, item), e.g. the augmentation of item `position` in group `epoch`.

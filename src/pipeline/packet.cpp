@@ -14,7 +14,8 @@ using Json = nlohmann::json;
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LossReport, branch, loss, correct)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModuleReport, losses)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(StageReport, compute_s, age_steps, snapshot_wait_s, replica_wait_s,
-                                   input_wait_s, room_wait_s, memory_mib, device_memory_mib, skipped)
+                                   input_wait_s, room_wait_s, checkpoint_wait_s, memory_mib,
+                                   device_memory_mib, skipped)
 
 namespace {
 
@@ -66,6 +67,7 @@ Message to_message(Packet packet, const LaneSpec& lane, at::Device device) {
       {"closes", packet.closes_evaluation},
       {"evaluated", packet.evaluated},
       {"skipped", packet.skipped},
+      {"abandoned", packet.abandoned},
       {"modules", packet.modules},
       {"stages", packet.stages},
       {"notes", packet.notes},
@@ -92,6 +94,7 @@ Packet to_packet(Message message) {
     header.at("closes").get_to(packet.closes_evaluation);
     header.at("evaluated").get_to(packet.evaluated);
     header.at("skipped").get_to(packet.skipped);
+    header.at("abandoned").get_to(packet.abandoned);
     header.at("modules").get_to(packet.modules);
     header.at("stages").get_to(packet.stages);
     header.at("notes").get_to(packet.notes);

@@ -35,8 +35,8 @@ void add(StageReport& report, const StageReport& more) {
   report.skipped = report.skipped || more.skipped;
   for (double StageReport::* figure :
        {&StageReport::compute_s, &StageReport::snapshot_wait_s, &StageReport::replica_wait_s,
-        &StageReport::input_wait_s, &StageReport::room_wait_s, &StageReport::memory_mib,
-        &StageReport::device_memory_mib})
+        &StageReport::input_wait_s, &StageReport::room_wait_s, &StageReport::checkpoint_wait_s,
+        &StageReport::memory_mib, &StageReport::device_memory_mib})
     report.*figure = std::max(report.*figure, more.*figure);
 }
 
@@ -92,8 +92,8 @@ Packet micro_batch(const Packet& packet, int index, int of) {
 
 void join_micro_batch(Packet& packet, Packet micro) {
   for (std::size_t i = 0; i < packet.stages.size(); ++i)
-    for (double StageReport::* figure :
-         {&StageReport::compute_s, &StageReport::input_wait_s, &StageReport::room_wait_s})
+    for (double StageReport::* figure : {&StageReport::compute_s, &StageReport::input_wait_s,
+                                         &StageReport::room_wait_s, &StageReport::checkpoint_wait_s})
       micro.stages.at(i).*figure += packet.stages[i].*figure;
   join(packet, std::move(micro));  // of times the larger, which is now the sum
 }
@@ -108,6 +108,7 @@ void join(Packet& packet, Packet piece) {
                     packet.step, static_cast<int>(packet.kind), packet.batch, piece.step,
                     static_cast<int>(piece.kind), piece.batch));
   packet.skipped = packet.skipped || piece.skipped;  // replicas agree: theirs are alike
+  packet.abandoned = packet.abandoned || piece.abandoned;
   append_samples(packet.x_BCHW, piece.x_BCHW);
   append_samples(packet.y_B, piece.y_B);
   append_samples(packet.image_BCHW, piece.image_BCHW);

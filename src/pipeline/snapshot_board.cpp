@@ -86,6 +86,13 @@ std::vector<SnapshotBoard::SnapshotPtr> SnapshotBoard::held(const std::string& p
   return {there.begin(), there.end()};
 }
 
+void SnapshotBoard::begin_line(std::int64_t number) {
+  const std::lock_guard lock(mutex_);
+  if (number <= line_) return;
+  line_ = number;
+  parts_.clear();
+}
+
 void SnapshotBoard::close(const std::string& reason) noexcept {
   const std::lock_guard lock(mutex_);
   if (!closed_) closed_ = reason;

@@ -93,12 +93,15 @@ Packet Stage::process(Packet packet) {
       at::empty({packet.x_BCHW.size(0), 0, 1, 1}, packet.x_BCHW.options().dtype(output_type()));
   const std::size_t earlier = packet.modules.size();
   sum_wait_s_ = 0;
+  packet.abandoned = packet.abandoned || is_abandoned_;
+  packet.skipped = packet.skipped || (packet.abandoned && packet.kind == PacketKind::train);
   if (packet.kind == PacketKind::eval)
     packet.x_BCHW = eval(packet);
   else if (packet.skipped)
     packet.x_BCHW = pass_on(packet, {.branch = "", .loss = std::nan(""), .correct = -1});
   else
     packet.x_BCHW = options_.sleep_s > 0 ? sleep(packet) : train(packet);
+  if (packet.kind == PacketKind::train) num_skips_ = packet.skipped ? num_skips_ + 1 : 0;
   if (!packet.x_BCHW.defined()) packet.x_BCHW = no_features;
   for (std::size_t i = earlier; i < packet.modules.size(); ++i)
     for (LossReport& report : packet.modules[i].losses) report.loss *= packet.share();

@@ -70,6 +70,7 @@ void Stage::update(std::size_t index, std::vector<at::Tensor> grads, const Packe
 
 void Stage::finish_step(Packet& packet, const PendingLosses& losses) {
   if (skips()) return finish_or_skip(packet, losses);
+  if (options_.on_nonfinite == OnNonfinite::rollback) return finish_or_abandon(packet, losses);
   finish_updates(packet.lr);
   PendingLosses::Read read = losses.read(whole_norms());
   require_finite(packet.step, read.modules, read.further);
@@ -84,22 +85,44 @@ void Stage::finish_or_skip(Packet& packet, const PendingLosses& losses) {
   std::vector<at::Tensor> further = whole_norms();
   if (total) further.push_back(wait_for(*total).front());
   PendingLosses::Read read = losses.read(further);
-  std::optional<std::string> found = nonfinite(read.modules, read.further);
-  if (!found && !std::all_of(read.further.begin(), read.further.end(), is_finite))
-    found = "expected finite losses, found one of another replica that is not";
-  if (found) {
-    const at::NoGradGuard no_grad;
-    if (!statistics_.empty()) at::_foreach_copy_(statistics_, kept_statistics_);
-    packet.skipped = true;
-    // Where every step is like this, a line each would fill a disk.
-    if (std::has_single_bit(++num_nonfinite_))
-      log_warning(fmt::format(
-          "step {}, stage {}: {}; this stage and those behind it skip the step, as {} of this stage's so far",
-          packet.step, index(), *found, num_nonfinite_));
+  if (const std::optional<std::string> found = nonfinite_anywhere(read.modules, read.further)) {
+    skip(packet, *found);
   } else {
     for (std::size_t i = 0; i < due_.size(); ++i) apply(norms_[i], std::move(due_[i].gradients), packet.lr);
   }
   due_.clear();
+  norms_.clear();
+  std::move(read.modules.begin(), read.modules.end(), std::back_inserter(packet.modules));
+}
+
+void Stage::skip(Packet& packet, const std::string& found) {
+  if (options_.max_skips > 0 && num_skips_ >= options_.max_skips)
+    throw Error(
+        ErrorKind::nonfinite,
+        fmt::format("step {}, stage {}: {}; train.max_skips: {} steps in a row before it were skipped",
+                    packet.step, index(), found, num_skips_));
+  const at::NoGradGuard no_grad;
+  if (!statistics_.empty()) at::_foreach_copy_(statistics_, kept_statistics_);
+  packet.skipped = true;
+  // Where every step is like this, a line each would fill a disk.
+  if (std::has_single_bit(++num_nonfinite_))
+    log_warning(fmt::format(
+        "step {}, stage {}: {}; this stage and those behind it skip the step, as {} of this stage's so far",
+        packet.step, index(), found, num_nonfinite_));
+}
+
+// As early as ever modules are updated: what is spoilt comes back from the checkpoint.
+void Stage::finish_or_abandon(Packet& packet, const PendingLosses& losses) {
+  std::unique_ptr<SumHandle> total = begin_sum_ ? begin_sum_({losses.total()}) : nullptr;
+  finish_updates(packet.lr);
+  std::vector<at::Tensor> further = whole_norms();
+  if (total) further.push_back(wait_for(*total).front());
+  PendingLosses::Read read = losses.read(further);
+  if (const std::optional<std::string> found = nonfinite_anywhere(read.modules, read.further)) {
+    is_abandoned_ = packet.abandoned = packet.skipped = true;
+    log_warning(fmt::format("step {}, stage {}: {}; the run goes back to its last checkpoint", packet.step,
+                            index(), *found));
+  }
   norms_.clear();
   std::move(read.modules.begin(), read.modules.end(), std::back_inserter(packet.modules));
 }
@@ -184,6 +207,14 @@ std::optional<std::string> Stage::nonfinite(const std::vector<ModuleReport>& los
                        name_of_trained(module, index), module.spec().index, heads_of(module));
   }
   return std::nullopt;
+}
+
+std::optional<std::string> Stage::nonfinite_anywhere(const std::vector<ModuleReport>& losses,
+                                                     const std::vector<double>& numbers) const {
+  std::optional<std::string> found = nonfinite(losses, numbers);
+  if (!found && !std::all_of(numbers.begin(), numbers.end(), is_finite))
+    found = "expected finite losses, found one of another replica that is not";
+  return found;
 }
 
 void Stage::require_finite(std::int64_t step, const std::vector<ModuleReport>& losses,

@@ -210,10 +210,21 @@ void Worker::compute(const Action& action) {
   Stage& stage = stage_at(action.stage);
   Span span = begin(action, packet_.is_mark() ? Activity::checkpoint : Activity::compute);
   if (packet_.is_mark())
-    packet_.notes.push_back(hooks_.save(stage, packet_));
+    save(stage);
   else
     packet_ = stage.process(std::move(packet_));
+  take_notes();
   note(span);
+}
+
+void Worker::save(Stage& stage) {
+  packet_.abandoned = packet_.abandoned || stage.is_abandoned();
+  checkpoint_wait_s_ += hooks_.save(stage, packet_);
+}
+
+void Worker::take_notes() {
+  if (!hooks_.notes) return;
+  for (std::string& note : hooks_.notes()) packet_.notes.push_back(std::move(note));
 }
 
 void Worker::train(const Action& action) {
@@ -221,7 +232,8 @@ void Worker::train(const Action& action) {
   Span span = begin(action, Activity::snapshot);
   // A step that is skipped needs no shadows. Replicas do not wait for one another in it, so an owner may be
   // ahead of this one, with the version gone.
-  const StageReport used = packet_.skipped ? StageReport{} : snapshots_.refresh(stage, step_);
+  const bool passes = packet_.skipped || stage.is_abandoned();
+  const StageReport used = passes ? StageReport{} : snapshots_.refresh(stage, step_);
   note(span);
   turn_to(span, Activity::compute);
   packet_ = stage.process(std::move(packet_));
@@ -234,6 +246,7 @@ void Worker::train(const Action& action) {
   turn_to(span, Activity::snapshot);
   span.age_steps = -1;
   snapshots_.publish(stage, step_ + 1);
+  take_notes();
   note(span);
 }
 
@@ -243,6 +256,7 @@ void Worker::tell_of_worker(StageReport& report, const Stage& stage) {
   if (&stage != &stages_.front()) return;
   report.input_wait_s = account()[Activity::wait_input] - told_[Activity::wait_input];
   report.room_wait_s = account()[Activity::wait_room] - told_[Activity::wait_room];
+  report.checkpoint_wait_s = std::exchange(checkpoint_wait_s_, 0);
   told_ = account();
 }
 

@@ -28,6 +28,7 @@ void Worker::forward(const Action& action) {
   }
   packet_ = stage.forward(std::move(packet_), action.micro);
   tell_of_worker(packet_.stages.back(), stage);
+  take_notes();
   if (stage.is_last()) {
     if (action.micro == 0)
       left_ = std::move(packet_);

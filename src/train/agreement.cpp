@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string_view>
 
 #include "lamina/comm/mpi.hpp"
@@ -57,6 +58,23 @@ void require_agreement(const RunPlan& plan, Transport& transport, Seconds limit)
                 fmt::format("worker {} on {} was started otherwise: {}", worker,
                             other.at("host").get<std::string>(), found));
   }
+}
+
+std::string hear_first(Transport& transport, Seconds limit, const std::function<std::string()>& act) {
+  std::optional<Error> error;
+  Json word = Json::object();
+  if (transport.worker() == 0) {
+    try {
+      word["said"] = act();
+    } catch (const Error& e) {
+      error = e;
+      word["error"] = e.what();
+    }
+  }
+  const Json first = Json::parse(transport.all_gather(word.dump(), limit).front());
+  if (error) throw *error;
+  if (first.contains("error")) throw Error(ErrorKind::peer_lost, first.at("error").get<std::string>());
+  return first.at("said");
 }
 
 }  // namespace lamina

@@ -37,7 +37,8 @@ Whereabouts last_of(const std::int64_t* numbers) {
 }
 
 Numbers numbers_of(const WorkerBeat& told) {
-  return numbers_and({told.beat.moves, static_cast<std::int64_t>(told.beat.doing), told.beat.exit_code}, told.where);
+  return numbers_and({told.beat.moves, static_cast<std::int64_t>(told.beat.doing), told.beat.exit_code},
+                     told.where);
 }
 
 WorkerBeat beat_of(const std::int64_t* numbers) {
@@ -51,19 +52,18 @@ WorkerBeat beat_of(const std::int64_t* numbers) {
 
 Numbers numbers_of(const Sentence& sentence) {
   return numbers_and({static_cast<std::int64_t>(sentence.cause.condition), sentence.cause.worker,
-               static_cast<std::int64_t>(1e3 * sentence.standstill_s), sentence.exit_code},
-              sentence.where);
+                      static_cast<std::int64_t>(1e3 * sentence.standstill_s), sentence.exit_code},
+                     sentence.where);
 }
 
 Sentence sentence_of(const std::int64_t* numbers) {
   if (numbers[0] < static_cast<std::int64_t>(Condition::stuck) ||
       numbers[0] > static_cast<std::int64_t>(Condition::failed))
     throw Error(ErrorKind::contract, fmt::format("expected what ends a run, found {}", numbers[0]));
-  return {
-      .cause = {.condition = static_cast<Condition>(numbers[0]), .worker = static_cast<int>(numbers[1])},
-      .standstill_s = 1e-3 * static_cast<double>(numbers[2]),
-      .exit_code = static_cast<int>(numbers[3]),
-      .where = last_of(numbers + 4)};
+  return {.cause = {.condition = static_cast<Condition>(numbers[0]), .worker = static_cast<int>(numbers[1])},
+          .standstill_s = 1e-3 * static_cast<double>(numbers[2]),
+          .exit_code = static_cast<int>(numbers[3]),
+          .where = last_of(numbers + 4)};
 }
 
 at::Tensor tensor_of(const Numbers& numbers) {
@@ -132,8 +132,8 @@ void BeatLink::received(const Snapshot& snapshot) const {
   if (snapshot.part == sentence_part) {
     const Sentence sentence = sentence_of(numbers);
     if (sentence.cause.worker >= std::ssize(names_))
-      throw Error(ErrorKind::contract, fmt::format("expected one of {} workers, found {}", names_.size(),
-                                                   sentence.cause.worker));
+      throw Error(ErrorKind::contract,
+                  fmt::format("expected one of {} workers, found {}", names_.size(), sentence.cause.worker));
     return events_.sentence(sentence);
   }
   const std::size_t behind_dot = snapshot.part.find('.') + 1;

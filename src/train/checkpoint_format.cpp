@@ -10,25 +10,35 @@
 namespace lamina {
 
 std::filesystem::path complete_path(const std::filesystem::path& directory, std::int64_t step) {
-  return directory / fmt::format("step-{:08}", step);
+  return directory / fmt::format("{}{:08}", step_prefix, step);
 }
 
 std::filesystem::path partial_path(const std::filesystem::path& directory, const Packet& mark) {
-  const char* ending = mark.kind == PacketKind::stop ? ".stop.partial" : ".partial";
-  return complete_path(directory, mark.step).string() + ending;
+  return complete_path(directory, mark.step).string() + (mark.kind == PacketKind::stop ? ".stop" : "") +
+         partial_ending;
 }
 
-TensorList checkpoint_tensors(const Stage::Part& part) {
+TensorList network_tensors(const Stage::Part& part) {
+  TensorList list;
+  for (const NamedTensor& entry : part.module.tensors()) list.emplace_back(entry.name, entry.tensor);
+  return list;
+}
+
+TensorList tensors_beside(const Stage::Part& part) {
   TensorList list;
   std::size_t trained = 0;
-  for (const NamedTensor& entry : part.module.tensors()) {
-    list.emplace_back(entry.name, entry.tensor);
+  for (const NamedTensor& entry : part.module.tensors())
     if (entry.trained)
       list.emplace_back(momentum_prefix + entry.name, part.optimizer.momentum().at(trained++));
-  }
   if (part.older)
     for (const NamedTensor& entry : part.older->tensors())
       if (entry.trained) list.emplace_back(previous_prefix + entry.name, entry.tensor);
+  return list;
+}
+
+TensorList checkpoint_tensors(const Stage::Part& part) {
+  TensorList list = network_tensors(part);
+  for (auto& entry : tensors_beside(part)) list.push_back(std::move(entry));
   return list;
 }
 
@@ -65,6 +75,7 @@ void upgrade(Json& body, const std::filesystem::path& path) {
                     path.string(), checkpoint_format_version, format));
   if (format < 2)  // there were no snapshots yet
     for (Json& module : body.at("modules")) module["versions"] = Json::array();
+  if (format < 3) body["rollbacks"] = 0;  // nor could a run go back
 }
 
 }  // namespace

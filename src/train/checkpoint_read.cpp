@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstring>
 
 #include "checkpoint_format.hpp"
 #include "lamina/core/digest.hpp"
@@ -34,7 +36,7 @@ bool is_bound(std::string_view key) {
 // A regular checkpoint's name; leftovers of a crash have an ending behind the number.
 bool is_complete(const fs::path& path) {
   const std::string name = path.filename().string();
-  return name.starts_with("step-") && name.find('.') == std::string::npos;
+  return name.starts_with(step_prefix) && name.find('.') == std::string::npos;
 }
 
 std::vector<fs::path> entries(const fs::path& directory) {
@@ -89,6 +91,14 @@ std::vector<Snapshot> saved_versions(const Stage& stage, const Module& module,
 
 }  // namespace
 
+std::int64_t step_of(const fs::path& checkpoint) {
+  const std::string name = checkpoint.filename().string();
+  std::int64_t step = -1;
+  if (name.starts_with(step_prefix))
+    std::from_chars(name.data() + std::strlen(step_prefix), name.data() + name.size(), step);
+  return step;
+}
+
 std::vector<fs::path> find_checkpoints(const fs::path& directory) {
   std::vector<fs::path> complete = entries(directory);
   std::erase_if(complete, [](const fs::path& path) { return !is_complete(path); });
@@ -98,13 +108,25 @@ std::vector<fs::path> find_checkpoints(const fs::path& directory) {
 std::vector<fs::path> find_partial_checkpoints(const fs::path& directory) {
   std::vector<fs::path> partial = entries(directory);
   std::erase_if(partial, [](const fs::path& path) {
-    return is_complete(path) || !path.filename().string().starts_with("step-");
+    const std::string name = path.filename().string();
+    return !name.starts_with(step_prefix) || !name.ends_with(partial_ending);
   });
   return partial;
 }
 
 void remove_partial_checkpoints(const fs::path& directory) {
-  for (const fs::path& path : find_partial_checkpoints(directory)) fs::remove_all(path);
+  for (const fs::path& path : find_partial_checkpoints(directory)) remove_directory(path);
+}
+
+void remove_old_checkpoints(const fs::path& directory, std::int64_t keep) {
+  const std::vector<fs::path> all = find_checkpoints(directory);
+  for (std::size_t i = 0; i + keep < all.size(); ++i) remove_directory(all[i]);
+}
+
+void set_aside(const fs::path& checkpoint) {
+  const fs::path aside = checkpoint.string() + ".damaged";
+  remove_directory(aside);
+  rename_durably(checkpoint, aside);
 }
 
 Manifest read_manifest(const fs::path& checkpoint) {

@@ -16,14 +16,13 @@ namespace fs = std::filesystem;
 
 // Parameters and buffers in the order of their names, each with name, type and shape, so that equal digests
 // mean equal networks.
-std::string params_digest(const Module& module) {
-  std::vector<NamedTensor> tensors = module.tensors();
-  std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+std::string params_digest(TensorList tensors) {
+  std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   Sha256 sha;
-  for (const NamedTensor& entry : tensors) {
-    sha.update(fmt::format("{} {} {};", entry.name, at::toString(entry.tensor.scalar_type()),
-                           fmt::join(entry.tensor.sizes(), "x")));
-    const at::Tensor dense = entry.tensor.detach().cpu().contiguous();
+  for (const auto& [name, tensor] : tensors) {
+    sha.update(
+        fmt::format("{} {} {};", name, at::toString(tensor.scalar_type()), fmt::join(tensor.sizes(), "x")));
+    const at::Tensor dense = tensor.detach().cpu().contiguous();
     sha.update(dense.data_ptr(), dense.nbytes());
   }
   return sha.hex();
@@ -31,26 +30,26 @@ std::string params_digest(const Module& module) {
 
 using Versions = std::vector<std::shared_ptr<const Snapshot>>;
 
-void append_versions(TensorList& list, const std::vector<std::string>& parts, const Versions& versions) {
+TensorList version_tensors(const std::vector<std::string>& parts, const Versions& versions) {
+  TensorList list;
   for (const auto& snapshot : versions)
     if (std::find(parts.begin(), parts.end(), snapshot->part) != parts.end())
       for (std::size_t i = 0; i < snapshot->tensors.size(); ++i)
         list.emplace_back(version_name(snapshot->part, snapshot->version, i), snapshot->tensors[i]);
+  return list;
 }
 
-ModuleFile save_module(const Stage& stage, const Stage::Part& part, const Versions& versions,
-                       const fs::path& directory) {
-  const std::int64_t index = part.module.spec().index;
-  ModuleFile file{.module = index, .file = fmt::format("module-{:03}.safetensors", index)};
-  TensorList list = checkpoint_tensors(part);
-  append_versions(list, module_parts(stage, part.module), versions);
+ModuleFile save_module(const ModuleState& state, const fs::path& directory) {
+  ModuleFile file{.module = state.module,
+                  .file = fmt::format("module-{:03}.safetensors", state.module),
+                  .params_sha256 = params_digest(state.network),
+                  .versions = state.versions};
+  TensorList list = state.network;
+  list.insert(list.end(), state.beside.begin(), state.beside.end());
+  list.insert(list.end(), state.published.begin(), state.published.end());
   const FileDigest digest = write_safetensors(directory / file.file, list);
-  for (const auto& snapshot : versions) file.versions.push_back(snapshot->version);
-  std::sort(file.versions.begin(), file.versions.end());
-  file.versions.erase(std::unique(file.versions.begin(), file.versions.end()), file.versions.end());
   file.sha256 = digest.sha256;
   file.num_bytes = digest.num_bytes;
-  file.params_sha256 = params_digest(part.module);
   return file;
 }
 
@@ -62,19 +61,39 @@ std::string combined_sha256(const std::vector<ModuleFile>& modules) {
   return sha.hex();
 }
 
-CheckpointWriter::CheckpointWriter(fs::path directory, std::string config_yaml, std::int64_t keep)
-    : directory_(std::move(directory)), config_yaml_(std::move(config_yaml)), keep_(keep) {}
+std::vector<ModuleState> state_of(const Stage& stage, const Versions& versions) {
+  std::vector<std::int64_t> numbers;
+  for (const auto& snapshot : versions) numbers.push_back(snapshot->version);
+  std::sort(numbers.begin(), numbers.end());
+  numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+  std::vector<ModuleState> state;
+  for (const Stage::Part& part : stage.parts())
+    state.push_back({.module = part.module.spec().index,
+                     .network = network_tensors(part),
+                     .beside = tensors_beside(part),
+                     .published = version_tensors(module_parts(stage, part.module), versions),
+                     .versions = numbers});
+  return state;
+}
 
-std::string CheckpointWriter::save(const Stage& stage, const Packet& mark, const Versions& versions) const {
+CheckpointWriter::CheckpointWriter(fs::path directory, std::string config_yaml, std::int64_t keep,
+                                   std::int64_t rollbacks)
+    : directory_(std::move(directory)),
+      config_yaml_(std::move(config_yaml)),
+      keep_(keep),
+      rollbacks_(rollbacks) {}
+
+std::string CheckpointWriter::save(const std::vector<ModuleState>& modules, const Packet& mark) const {
   const fs::path partial = partial_path(directory_, mark);
   make_directory(partial);
   Json note = Json::array();
-  for (const Stage::Part& part : stage.parts()) note.push_back(save_module(stage, part, versions, partial));
+  for (const ModuleState& module : modules) note.push_back(save_module(module, partial));
   return note.dump();
 }
 
 Manifest CheckpointWriter::finish(const Packet& mark) const {
-  Manifest manifest{.step = mark.step, .evaluated = mark.evaluated, .config = config_yaml_};
+  Manifest manifest{
+      .step = mark.step, .evaluated = mark.evaluated, .rollbacks = rollbacks_, .config = config_yaml_};
   for (const std::string& note : mark.notes)
     for (const Json& entry : Json::parse(note)) manifest.modules.push_back(entry.get<ModuleFile>());
   // Pieces of replicas come together in any order.
@@ -87,11 +106,10 @@ Manifest CheckpointWriter::finish(const Packet& mark) const {
   write_file_atomically(partial / manifest_name, seal(manifest));
   // A run that was resumed where it had ended comes to the same state again: what is there stays.
   if (fs::exists(complete))
-    fs::remove_all(partial);
+    remove_directory(partial);
   else
     rename_durably(partial, complete);
-  const std::vector<fs::path> all = find_checkpoints(directory_);
-  for (std::size_t i = 0; i + keep_ < all.size(); ++i) fs::remove_all(all[i]);
+  remove_old_checkpoints(directory_, keep_);
   return manifest;
 }
 

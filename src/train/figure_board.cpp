@@ -11,6 +11,7 @@ namespace {
 
 constexpr const char* part = "figures";
 constexpr const char* verdict_part = "verdict";
+constexpr const char* abandoned_part = "abandoned";
 constexpr int reader = 0;
 
 at::Tensor tensor_of(const RunFigures& figures) {
@@ -46,13 +47,15 @@ bool FigureBoard::is_end() const {
 }
 
 void FigureBoard::serve() {
-  if (!is_watched()) return;
+  if (!is_watched() || endpoint_) return;
   endpoint_.emplace(plan_.config.metrics.listen, [this] { return newest(); });
   log_info(fmt::format("metrics at http://{}/metrics", endpoint_->address()));
 }
 
 void FigureBoard::connect(const std::function<std::string(const std::string&)>& public_address) {
-  if (board_is_shared_ || (!is_watched() && !is_judged())) return;
+  exchange_.reset();
+  num_verdicts_ = 0;
+  if (board_is_shared_ || (!is_watched() && !is_judged() && !may_roll_back())) return;
   const MeetingPlace place = agree_on_meeting(plan_, transport_, limit_);
   std::string own;
   if (is_end()) {
@@ -75,6 +78,7 @@ void FigureBoard::connect(const std::function<std::string(const std::string&)>& 
   ExchangePeer peer{.worker = other, .address = addresses[static_cast<std::size_t>(other)], .receives = {}};
   if (reads && is_watched()) peer.receives.push_back(snapshot_shape(part, {tensor_of(figures_of(plan_))}));
   if (reads && is_judged()) peer.receives.push_back(snapshot_shape(verdict_part, {tensor_of(Verdict{})}));
+  if (reads && may_roll_back()) peer.receives.push_back(snapshot_shape(abandoned_part, {at::ones({1})}));
   exchange_->connect({peer}, limit_);
 }
 
@@ -91,6 +95,15 @@ void FigureBoard::publish(const RunFigures& figures) {
 void FigureBoard::publish(Verdict verdict) {
   send(std::make_shared<const Snapshot>(
       Snapshot{.part = verdict_part, .version = num_verdicts_++, .tensors = {tensor_of(verdict)}}));
+}
+
+void FigureBoard::tell_abandoned() {
+  send(std::make_shared<const Snapshot>(
+      Snapshot{.part = abandoned_part, .version = 0, .tensors = {at::ones({1})}}));
+}
+
+bool FigureBoard::is_abandoned() const {
+  return board_->latest(abandoned_part) != nullptr;
 }
 
 void FigureBoard::send(std::shared_ptr<const Snapshot> snapshot) {

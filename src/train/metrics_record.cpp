@@ -62,6 +62,7 @@ Json train_record(const Packet& packet, double step_s, const RunFigures& run) {
     record["room_wait_s"].push_back(stage.room_wait_s);
     record["snapshot_wait_s"].push_back(stage.snapshot_wait_s);
     record["replica_wait_s"].push_back(stage.replica_wait_s);
+    record["checkpoint_wait_s"].push_back(stage.checkpoint_wait_s);
     record["snapshot_age"].push_back(stage.age_steps);
     record["skipped"].push_back(stage.skipped ? 1 : 0);
     record["memory_mib"].push_back(stage.memory_mib);

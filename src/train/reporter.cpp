@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
+#include <system_error>
 #include <tuple>
 #include <utility>
 
@@ -70,26 +72,30 @@ std::string duration_text(double s) {
 Reporter::Reporter(ReporterOptions options) : options_(std::move(options)), figures_(options_.figures) {
   if (options_.spike_factor > 0) spikes_ = std::make_unique<SpikeWatch>(options_.spike_factor);
   if (options_.directory.empty()) return;
-  const std::filesystem::path metrics = options_.directory / "metrics.jsonl";
-  const std::string kept = kept_lines(metrics, options_.start_step, options_.start_evaluated);
-  write_file_atomically(metrics, kept);
+  const std::string kept = kept_lines(metrics_path(), options_.start_step, options_.start_evaluated);
+  write_file_atomically(metrics_path(), kept);
   // A run that has nothing left to do ends with what it had.
   if (const auto last = last_evaluation(kept)) std::tie(test_accuracy_, test_loss_) = *last;
-  metrics_.open(metrics, std::ios::app);
+  metrics_.open(metrics_path(), std::ios::app);
   if (options_.tensorboard_every_steps > 0)
     events_ = std::make_unique<EventFile>(options_.directory / "tensorboard", options_.start_step);
 }
 
 Reporter::~Reporter() = default;
 
+std::filesystem::path Reporter::metrics_path() const {
+  return options_.directory / "metrics.jsonl";
+}
+
 void Reporter::on_packet(const Packet& packet) {
+  errno = 0;
   if (packet.kind == PacketKind::train) on_train(packet);
   if (packet.kind == PacketKind::eval) on_eval(packet);
   after_train_ = packet.kind == PacketKind::train;
   if (packet.is_mark()) flush();  // a checkpoint is as good as the lines before it
   if (metrics_.is_open() && !metrics_)
-    throw Error(ErrorKind::storage,
-                "metrics.jsonl: expected to append a line, found that the disk takes no more");
+    throw Error(ErrorKind::storage, fmt::format("cannot append to {}: {}", metrics_path().string(),
+                                                std::system_category().message(errno ? errno : EIO)));
 }
 
 void Reporter::tell(const Json& record) {

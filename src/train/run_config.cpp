@@ -31,15 +31,25 @@ void TrainConfig::visit(FieldVisitor& v) {
   v.section("early_stop", early_stop);
   v.field("clip_grad_norm", &clip_grad_norm,
           "norm that a module's gradients are scaled down to where they are longer; 0: none", at_least(0));
-  v.field("on_nonfinite", &on_nonfinite,
-          "a loss or gradient is NaN or infinite: stop the run, or skip the step from that stage on",
-          one_of({"stop", "skip"}));
+  v.field(
+      "on_nonfinite", &on_nonfinite,
+      "a loss or gradient is NaN or infinite: stop the run, skip the step from that stage on, or rollback "
+      "to the last checkpoint and go on with the data in another order",
+      one_of({"stop", "skip", "rollback"}));
+  v.field("max_skips", &max_skips,
+          "steps in a row that skip may leave out at a stage; one more ends the run; 0: any number",
+          at_least(0));
+  v.field("max_rollbacks", &max_rollbacks, "that a run may make, resumes included; one more ends it",
+          at_least(0));
   v.section("sgd", sgd);
 }
 
 void CheckpointConfig::visit(FieldVisitor& v) {
   v.field("every_steps", &every_steps, "steps between checkpoints; 0: only at the end", at_least(0));
   v.field("keep", &keep, "newest checkpoints kept", at_least(1));
+  v.field("mirror", &mirror,
+          "directory to which every complete checkpoint is copied in the background, as many kept; --resume "
+          "looks there too; empty: none");
 }
 
 void MetricsConfig::visit(FieldVisitor& v) {

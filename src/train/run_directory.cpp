@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
 #include "lamina/core/log.hpp"
@@ -12,14 +14,42 @@ namespace {
 
 namespace fs = std::filesystem;
 
-RunStart newest(const RunPlan& plan) {
-  const fs::path directory = checkpoint_directory(plan.config.out);
-  const std::vector<fs::path> found = find_checkpoints(directory);
-  if (found.empty()) {
-    log_info(fmt::format("nothing to resume in {}: starting at step 0", directory.string()));
-    return {};
+std::vector<fs::path> all_starts(const RunPlan& plan) {
+  std::vector<fs::path> all = find_checkpoints(checkpoint_directory(plan.config.out));
+  if (const std::string& mirror = plan.config.checkpoint.mirror; !mirror.empty())
+    for (fs::path& copy : find_checkpoints(mirror)) all.push_back(std::move(copy));
+  std::stable_sort(all.begin(), all.end(),
+                   [](const fs::path& a, const fs::path& b) { return step_of(a) > step_of(b); });
+  return all;
+}
+
+// The newest that can be read speaks for all.
+void check_whose(const std::vector<fs::path>& starts, const RunPlan& plan) {
+  for (const fs::path& start : starts) {
+    Manifest manifest;
+    try {
+      manifest = read_manifest(start);
+    } catch (const Error&) {
+      continue;  // whoever loads it will say so
+    }
+    return check_same_run(manifest, list_fields(plan.config));
   }
-  return open_start(found.back());
+}
+
+void check_new(const RunPlan& plan) {
+  const fs::path out = plan.config.out;
+  if (fs::exists(out))
+    throw Error(ErrorKind::storage,
+                fmt::format("{}: expected a new directory, found an existing one; go on with "
+                            "--resume or choose another with --out",
+                            out.string()));
+  const fs::path mirror = plan.config.checkpoint.mirror;
+  if (!mirror.empty() && !find_checkpoints(mirror).empty())
+    throw Error(
+        ErrorKind::storage,
+        fmt::format("checkpoint.mirror: expected a directory without checkpoints, found some in {}; go "
+                    "on with --resume or choose another",
+                    mirror.string()));
 }
 
 }  // namespace
@@ -28,42 +58,44 @@ fs::path checkpoint_directory(const fs::path& out) {
   return out / "checkpoints";
 }
 
-RunStart open_start(const fs::path& checkpoint) {
-  if (checkpoint.empty()) return {};
-  return {checkpoint, read_manifest(checkpoint)};
-}
-
 std::shared_ptr<const GivenTensors> given_weights(const RunPlan& plan) {
   const std::string& path = plan.config.model.init;
   if (path.empty()) return nullptr;
   return std::make_shared<const GivenTensors>(read_safetensors(path));
 }
 
-RunStart find_start(const RunPlan& plan, const RunOptions& options) {
-  const fs::path out = plan.config.out;
+std::vector<fs::path> find_starts(const RunPlan& plan, const RunOptions& options) {
   switch (options.mode) {
     case RunMode::bench:
       return {};
     case RunMode::eval:
-      return open_start(options.checkpoint);
+      return {options.checkpoint};
     case RunMode::train:
-      if (!fs::exists(out)) return {};
-      throw Error(ErrorKind::storage,
-                  fmt::format("{}: expected a new directory, found an existing one; go on with "
-                              "--resume or choose another with --out",
-                              out.string()));
+      check_new(plan);
+      return {};
     case RunMode::resume:
       break;
   }
-  RunStart start = newest(plan);
-  if (start.manifest) check_same_run(*start.manifest, list_fields(plan.config));
-  return start;
+  std::vector<fs::path> starts = all_starts(plan);
+  if (starts.empty())
+    log_info(fmt::format("nothing to resume in {}: starting at step 0",
+                         checkpoint_directory(plan.config.out).string()));
+  check_whose(starts, plan);
+  return starts;
 }
 
-void prepare_directory(const RunPlan& plan) {
+void prepare_directory(const RunPlan& plan, const std::vector<fs::path>& damaged) {
   const fs::path out = plan.config.out;
   make_directory(checkpoint_directory(out));
   remove_partial_checkpoints(checkpoint_directory(out));
+  for (const fs::path& checkpoint : damaged) {
+    try {
+      set_aside(checkpoint);
+    } catch (const Error& error) {
+      if (checkpoint.parent_path() == checkpoint_directory(out)) throw;
+      log_warning(fmt::format("checkpoint.mirror: {}", error.what()));
+    }
+  }
   write_file_atomically(out / "config.yaml", to_yaml(list_fields(plan.config)));
 }
 

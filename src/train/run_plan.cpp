@@ -88,6 +88,8 @@ std::int64_t largest_piece(const RunPlan& plan, const ScheduleLane& lane) {
   return std::min(batch, piece + 1);
 }
 
+constexpr std::size_t header_of_module = 1024;
+
 std::vector<LaneSpec> make_lanes(const RunPlan& plan) {
   std::vector<LaneSpec> lanes;
   for (const ScheduleLane& lane : plan.schedule.lanes) {
@@ -102,6 +104,9 @@ std::vector<LaneSpec> make_lanes(const RunPlan& plan) {
                                .dtype = plan.stage_options.rounds_output ? at::kBFloat16 : at::kFloat,
                                .format = plan.format()},
                               static_cast<int>(plan.config.pipeline.buffers)));
+    // The stop mark may carry the notes of two checkpoints, and their digests are most of a header.
+    lanes.back().header_capacity =
+        std::max(lanes.back().header_capacity, lane.gradient ? 0 : plan.modules.size() * header_of_module);
   }
   return lanes;
 }
@@ -163,6 +168,7 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
       .precision = precision_of(config.pipeline.precision),
       .clip_grad_norm = config.train.clip_grad_norm,
       .on_nonfinite = config.train.on_nonfinite == "skip" ? OnNonfinite::skip : OnNonfinite::stop,
+      .max_skips = config.train.max_skips,
       .rounds_output = config.pipeline.transfer == "bf16"};
   if (trains_end_to_end(config.pipeline)) {
     plan.stage_options.micro_batches = static_cast<int>(config.pipeline.micro_batches);

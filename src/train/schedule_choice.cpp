@@ -33,12 +33,11 @@ void check_end_to_end(const RunConfig& config) {
   if (config.method.use_mlaan)
     refuse("method.mlaan: expected none with schedule {}, which trains end to end, found a section",
            pipeline.schedule);
-  if (config.train.on_nonfinite == "skip")
+  if (config.train.on_nonfinite != "stop")
     refuse(
         "train.on_nonfinite: expected stop with schedule {}, where a stage's gradients come from those "
-        "behind "
-        "it, found skip",
-        pipeline.schedule);
+        "behind it, found {}",
+        pipeline.schedule, config.train.on_nonfinite);
   if (pipeline.micro_batches > config.train.batch)
     refuse(
         "pipeline.micro_batches: expected at most as many as a batch has samples, found {} for a batch of {}",

@@ -47,6 +47,10 @@ BatchRequest share_of(const BatchRequest& batch, const Replica& replica) {
   return request;
 }
 
+std::uint64_t seed_of(const RunPlan& plan) {
+  return static_cast<std::uint64_t>(plan.config.train.seed);
+}
+
 // The loader walks the same plan ahead of the stream.
 std::function<std::optional<BatchRequest>()> requests(StreamPlan stream, const Replica& replica) {
   return [stream, replica, ended = false]() mutable -> std::optional<BatchRequest> {
@@ -62,14 +66,15 @@ std::function<std::optional<BatchRequest>()> requests(StreamPlan stream, const R
 
 }  // namespace
 
-Source::Source(const RunPlan& plan, Replica replica, DataSource data, StreamPlan stream, AskWish wish)
+Source::Source(const RunPlan& plan, Replica replica, DataSource data, StreamPlan stream, std::uint64_t seed,
+               AskWish wish)
     : replica_(replica),
       image_(plan.data.shape),
       format_(plan.format()),
       device_(plan.device),
       stream_(std::move(stream)),
       wish_(std::move(wish)) {
-  const LoaderOptions options{.seed = static_cast<std::uint64_t>(plan.config.train.seed),
+  const LoaderOptions options{.seed = seed,
                               .threads = static_cast<int>(plan.config.data.loader_threads),
                               .augment = plan.config.data.augment,
                               .keep_image = plan.needs_image(),
@@ -81,13 +86,15 @@ Source Source::training(const RunPlan& plan, Replica replica, StreamPlan::Start 
   DataSource data = open_data(plan.config.data);
   check_batches(plan, data.train->size());
   StreamPlan stream(plan.config, data.train->size(), data.test->size(), start);
-  return Source(plan, replica, std::move(data), std::move(stream), std::move(wish));
+  const std::uint64_t seed = seed_after_rollbacks(seed_of(plan), start.rollbacks);
+  return Source(plan, replica, std::move(data), std::move(stream), seed, std::move(wish));
 }
 
 Source Source::evaluation(const RunPlan& plan, Replica replica, std::int64_t step) {
   DataSource data = open_data(plan.config.data);
   StreamPlan stream = StreamPlan::evaluation_only(plan.config, data.test->size(), step);
-  return Source(plan, replica, std::move(data), std::move(stream), [](bool) { return Wish::none; });
+  return Source(plan, replica, std::move(data), std::move(stream), seed_of(plan),
+                [](bool) { return Wish::none; });
 }
 
 StreamItem Source::next_item() {

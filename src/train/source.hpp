@@ -25,7 +25,8 @@ class Source {
   Packet next();
 
  private:
-  Source(const RunPlan& plan, Replica replica, DataSource data, StreamPlan stream, AskWish wish);
+  Source(const RunPlan& plan, Replica replica, DataSource data, StreamPlan stream, std::uint64_t seed,
+         AskWish wish);
   StreamItem next_item();
 
   Replica replica_;

@@ -24,10 +24,12 @@ void from_json(const Json& j, Account& account) {
   j.at("total_s").get_to(account.total_s);
 }
 
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CheckpointCost, written, waits, wait_s, write_s, mirror_failures)
+
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerPlace, host, device, numa_node, processors, bound)
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerReport, worker, pid, place, stages, account, alone_s, peak_rss_mib,
-                                   peak_device_mib, parameters_made)
+                                   peak_device_mib, parameters_made, checkpoints)
 
 void to_json(Json& j, const RunSummary& summary) {
   j = {{"complete", summary.complete},
@@ -39,6 +41,7 @@ void to_json(Json& j, const RunSummary& summary) {
        {"seconds", summary.seconds},
        {"stage_seconds", summary.stage_seconds},
        {"params_sha256", summary.params_sha256},
+       {"rollbacks", summary.rollbacks},
        {"workers", summary.workers}};
   for (const WorkerReport& worker : summary.workers) j["peak_rss_mib"].push_back(worker.peak_rss_mib);
 }

@@ -8,14 +8,16 @@
 namespace lamina {
 
 Wishes::Wishes(const RunPlan& plan, const RunOptions& options, Transport& transport, Seconds limit,
-               std::function<Verdict(std::int64_t)> verdict)
-    : plan_(plan), options_(options), transport_(transport), limit_(limit), verdict_(std::move(verdict)) {
+               WishSources sources)
+    : plan_(plan), options_(options), transport_(transport), limit_(limit), sources_(std::move(sources)) {
   if (options.writes() && transport.worker() == 0) conditions_.emplace(plan.config);
 }
 
 // Any worker may be told to stop. SIGUSR1 by mpirun reaches all, and asks for one checkpoint.
 Wish Wishes::own() {
-  if (is_over_ || options_.stop_requested() || (conditions_ && conditions_->met())) return Wish::stop;
+  if (conditions_ && !sources_.told_to_stop) sources_.told_to_stop = conditions_->met();
+  if (is_over_ || sources_.told_to_stop || options_.stop_requested()) return Wish::stop;
+  if (sources_.is_abandoned && sources_.is_abandoned()) return Wish::stop;
   return transport_.worker() == 0 && options_.checkpoint_requested() ? Wish::checkpoint : Wish::none;
 }
 
@@ -27,14 +29,14 @@ std::unique_ptr<SumHandle> Wishes::vote() {
 
 void Wishes::begin() {
   begun_ = true;
-  is_over_ = verdict_ && verdict_(0).over;
+  is_over_ = sources_.verdict && sources_.verdict(0).over;
   if (is_over_) log_info("stopping at once: train.early_stop had stopped the run here");
   if (has_replicas()) votes_ = vote();
 }
 
 // While an evaluation's last packet has not left, the verdict on that before is the newest there can be.
 void Wishes::heed_verdict() {
-  const Verdict verdict = verdict_(num_evaluations_++);
+  const Verdict verdict = sources_.verdict(num_evaluations_++);
   if (!verdict.stop || is_over_) return;
   is_over_ = true;
   const EarlyStopConfig& config = plan_.config.train.early_stop;
@@ -46,11 +48,11 @@ Wish Wishes::next(bool closes_evaluation) {
   if (!begun_) begin();
   if (!has_replicas()) {
     const Wish wish = own();
-    if (verdict_ && closes_evaluation) heed_verdict();
+    if (sources_.verdict && closes_evaluation) heed_verdict();
     return wish;
   }
   const at::Tensor votes = votes_->wait(limit_).front().cpu();
-  if (verdict_ && closes_evaluation) heed_verdict();
+  if (sources_.verdict && closes_evaluation) heed_verdict();
   votes_ = vote();
   for (const Wish wish : {Wish::stop, Wish::checkpoint})
     if (votes[static_cast<std::int64_t>(wish)].item<std::int64_t>() > 0) return wish;

@@ -12,8 +12,18 @@
 
 namespace lamina {
 
+/// What asks worker 0 for something, beside signals.
+struct WishSources {
+  /// Under train.early_stop: waits for the verdict on the n-th evaluation since the run began; 0: on those
+  /// before.
+  std::function<Verdict(std::int64_t)> verdict{};
+  /// Under train.on_nonfinite: rollback: the stream is of no worth any more, and is to end.
+  std::function<bool()> is_abandoned{};
+  bool told_to_stop = false;  ///< from the beginning
+};
+
 /// What the stream is asked for, at a worker that feeds it: by signals, by a budget of time, by a file, by
-/// evaluations that get no better.
+/// evaluations that get no better, by numbers that are not finite.
 ///
 /// The verdict on an evaluation is heeded behind the next one. By then it has long been there, and the step
 /// does not depend on when it came.
@@ -22,10 +32,9 @@ namespace lamina {
 /// while they compute, and act a packet later. Each has to ask equally often.
 class Wishes {
  public:
-  /// `verdict`, at worker 0 under train.early_stop: waits for that on the n-th evaluation since the run
-  /// began; 0: on those before.
+  /// `sources`: worker 0's.
   Wishes(const RunPlan& plan, const RunOptions& options, Transport& transport, Seconds limit,
-         std::function<Verdict(std::int64_t)> verdict);
+         WishSources sources);
 
   /// Asked before every packet, with whether that is an evaluation's last; under replicas collective.
   /// @throws Error{timeout, peer_lost} as sums do.
@@ -33,6 +42,9 @@ class Wishes {
 
   /// Waits for the last vote, which nobody counts.
   void finish();
+
+  /// A time budget or a file has asked for the stop.
+  bool is_told_to_stop() const { return sources_.told_to_stop; }
 
  private:
   bool has_replicas() const { return plan_.groups.front().replicas > 1; }
@@ -46,7 +58,7 @@ class Wishes {
   Transport& transport_;
   Seconds limit_;
   std::optional<StopConditions> conditions_;  // worker 0's, of a run that has a directory
-  std::function<Verdict(std::int64_t)> verdict_;
+  WishSources sources_;
   std::int64_t num_evaluations_ = 0;
   bool begun_ = false;
   bool is_over_ = false;  // by a verdict

@@ -7,105 +7,49 @@
 #include <nlohmann/json.hpp>
 
 #include "agreement.hpp"
-#include "figure_board.hpp"
 #include "lamina/comm/device.hpp"
 #include "lamina/core/error.hpp"
-#include "lamina/core/process.hpp"
-#include "lamina/nn/initializer.hpp"
-#include "lamina/train/checkpoint.hpp"
-#include "lamina/train/reporter.hpp"
+#include "lamina/core/log.hpp"
 #include "lamina/train/single_step.hpp"
 #include "lamina/train/summary.hpp"
 #include "run_directory.hpp"
+#include "run_line.hpp"
 #include "shown_sum.hpp"
-#include "snapshot_links.hpp"
-#include "source.hpp"
 #include "trace_file.hpp"
-#include "wishes.hpp"
 #include "worker_place.hpp"
+#include "worker_reports.hpp"
 
 namespace lamina {
-namespace {
 
 using Json = nlohmann::json;
 
-class WorkerRun {
- public:
-  WorkerRun(const RunPlan& plan, const RunOptions& options, Transport& transport,
-            const std::shared_ptr<SnapshotBoard>& board, Liveness& liveness)
-      : plan_(plan),
-        options_(options),
-        transport_(transport),
-        liveness_(liveness),
-        limit_(plan.config.pipeline.timeout_s),
-        links_(plan, transport, board, limit_, !plan.over_mpi && !options.snapshots_over_tcp),
-        figures_(plan, transport, board, limit_, !plan.over_mpi && !options.snapshots_over_tcp),
-        snapshots_(
-            plan.snapshots, board, [this](const auto& snapshot) { links_.send(snapshot); }, limit_, speaks(),
-            make_host_copies(plan.device)) {}
+bool board_is_shared(const RunPlan& plan, const RunOptions& options) {
+  return !plan.over_mpi && !options.snapshots_over_tcp;
+}
 
-  std::optional<RunSummary> run();
-
- private:
-  bool is_first() const { return transport_.worker() == 0; }
-  bool is_sink() const { return transport_.worker() == plan_.sink(); }
-  bool feeds() const { return plan_.groups.front().holds(transport_.worker()); }
-  bool has_replicas() const { return plan_.replica_of(transport_.worker()).of > 1; }
-  /// Of replicas, which are alike, the first speaks for all.
-  bool speaks() const { return plan_.replica_of(transport_.worker()).index == 0; }
-  bool trains() const { return options_.mode != RunMode::eval; }
-  bool writes() const { return options_.writes(); }
-  bool is_judged() const { return writes() && plan_.config.train.early_stop.is_on(); }
-
-  Display display() const;
-  RunStart agree_on_start();
-  void open_source(const RunStart& start);
-  std::vector<Stage> load_stages();
-  void begin_snapshots(const std::vector<Stage>& stages);
-  void share_gradients(std::vector<Stage>& stages);
-  WorkerHooks make_hooks();
-  std::string save(const Stage& stage, const Packet& mark) const;
-  void sink(const Packet& packet);
-  void measure_alone(std::vector<Stage>& stages);
-  std::vector<WorkerReport> gather_reports(Worker& worker);
-  RunSummary summarise(std::vector<WorkerReport> reports) const;
-
-  const RunPlan& plan_;
-  const RunOptions& options_;
-  Transport& transport_;
-  Liveness& liveness_;
-  const Seconds limit_;
-  SnapshotLinks links_;
-  FigureBoard figures_;
-  SnapshotPlane snapshots_;
-  std::shared_ptr<const GivenTensors> given_;          // `model.init`, until the stages are made
-  std::vector<std::vector<Snapshot>> saved_versions_;  // by own stage, of a resumed run
-  std::vector<WorkerPlace> places_;                    // by worker
-  RunStart start_;
-  std::optional<Wishes> wishes_;  // of a worker that feeds
-  std::optional<Source> source_;
-  std::optional<CheckpointWriter> writer_;
-  std::optional<Reporter> reporter_;
-  std::optional<EarlyStop> early_stop_;  // the sink's
-  std::optional<Packet> stop_mark_;
-  Manifest last_;                // what the stop mark left behind
-  std::vector<double> alone_s_;  // by own stage: sum of two measurements
-};
+WorkerRun::WorkerRun(const RunPlan& plan, const RunOptions& options, Transport& transport,
+                     const std::shared_ptr<SnapshotBoard>& board, FigureBoard& figures,
+                     const std::vector<WorkerPlace>& places, Liveness& liveness, Line line)
+    : plan_(plan),
+      options_(options),
+      transport_(transport),
+      liveness_(liveness),
+      limit_(plan.config.pipeline.timeout_s),
+      links_(plan, transport, board, limit_, board_is_shared(plan, options)),
+      figures_(figures),
+      snapshots_(
+          plan.snapshots, board, [this](const auto& snapshot) { links_.send(snapshot); }, limit_, speaks(),
+          make_host_copies(plan.device)),
+      places_(places),
+      line_(line) {}
 
 std::optional<RunSummary> WorkerRun::run() {
-  at::set_num_threads(static_cast<int>(*plan_.config.pipeline.threads));
-  const OwnStream own_stream(plan_.device);
-  if (plan_.over_mpi) require_agreement(plan_, transport_, limit_);
-  places_ = take_places(plan_, transport_, limit_);
-  transport_.open(plan_.lanes);
-  start_ = agree_on_start();
-  if (plan_.over_mpi) liveness_.connect(transport_, options_.snapshot_address);
-  if (writes() && is_first()) show(plan_, places_);
-  if (writes())
-    writer_.emplace(checkpoint_directory(plan_.config.out), to_yaml(list_fields(plan_.config)),
-                    plan_.config.checkpoint.keep);
+  std::vector<Stage> stages = load_stages();
+  prepare();
+  if (plan_.over_mpi && line_.rollbacks == 0) liveness_.connect(transport_, options_.snapshot_address);
   WorkerHooks hooks = make_hooks();
-  Worker worker(plan_.schedule, load_stages(), transport_, plan_.lanes, snapshots_, std::move(hooks), limit_);
+  Worker worker(plan_.schedule, std::move(stages), transport_, plan_.lanes, snapshots_, std::move(hooks),
+                limit_);
   measure_alone(worker.stages());
   if (trains()) begin_snapshots(worker.stages());
   if (writes()) figures_.connect(options_.snapshot_address);
@@ -117,8 +61,9 @@ std::optional<RunSummary> WorkerRun::run() {
   snapshots_.finish();
   links_.finish();
   figures_.finish();
+  if (ends_abandoned(worker.account())) return std::nullopt;
   liveness_.rest();
-  std::vector<WorkerReport> reports = gather_reports(worker);
+  std::vector<WorkerReport> reports = gather(report(worker), transport_, limit_);
   if (plan_.over_mpi) liveness_.finish();
   if (!options_.trace.empty()) write_trace(plan_, transport_, worker.timeline(), options_.trace, limit_);
   if (!is_sink()) return std::nullopt;
@@ -133,62 +78,76 @@ Display WorkerRun::display() const {
 
 // The first worker looks at the disk and the others hear of it, so that all begin alike and only one
 // complains.
-RunStart WorkerRun::agree_on_start() {
-  RunStart start;
-  std::optional<Error> error;
-  Json word = Json::object();
-  if (is_first()) {
-    try {
-      start = find_start(plan_, options_);
-      word["checkpoint"] = start.checkpoint.string();
-      if (!start.manifest) given_ = given_weights(plan_);
-      if (given_) check_names(plan_, *given_);
-      open_source(start);
-      if (writes()) {
-        figures_.serve();
-        prepare_directory(plan_);
-      }
-      if (!options_.trace.empty()) prepare_trace(options_.trace);
-    } catch (const Error& e) {
-      error = e;
-      word["error"] = e.what();
-    }
-  }
-  const Json first = Json::parse(transport_.all_gather(word.dump(), limit_).front());
-  if (error) throw *error;
-  if (first.contains("error")) throw Error(ErrorKind::peer_lost, first.at("error").get<std::string>());
-  if (is_first()) return start;
-  start = open_start(first.at("checkpoint").get<std::string>());
-  if (feeds()) open_source(start);
-  return start;
-}
-
-void WorkerRun::open_source(const RunStart& start) {
-  const Replica replica = plan_.replica_of(transport_.worker());
-  std::function<Verdict(std::int64_t)> verdict;
-  if (is_first() && is_judged()) verdict = [this](std::int64_t number) { return figures_.verdict(number); };
-  wishes_.emplace(plan_, options_, transport_, limit_, std::move(verdict));
-  source_.emplace(trains() ? Source::training(plan_, replica, {start.step(), start.evaluated()},
-                                              [this](bool closes) { return wishes_->next(closes); })
-                           : Source::evaluation(plan_, replica, start.step()));
+std::vector<std::filesystem::path> WorkerRun::agree_on_starts() {
+  const std::string said = hear_first(transport_, limit_, [this] {
+    Json paths = Json::array();
+    for (const std::filesystem::path& start : find_starts(plan_, options_)) paths.push_back(start.string());
+    if (paths.empty()) given_ = given_weights(plan_);
+    if (given_) check_names(plan_, *given_);
+    return paths.dump();
+  });
+  std::vector<std::filesystem::path> starts;
+  for (const std::string path : Json::parse(said)) starts.emplace_back(path);
+  return starts;
 }
 
 std::vector<Stage> WorkerRun::load_stages() {
-  if (!start_.manifest && !given_) given_ = given_weights(plan_);
+  const std::vector<std::filesystem::path> starts = agree_on_starts();
+  if (starts.empty() && !given_) given_ = given_weights(plan_);
   std::vector<Stage> stages = make_stages(plan_, transport_.worker(), given_);
   given_.reset();
-  for (Stage& stage : stages)
-    saved_versions_.push_back(start_.manifest ? load_stage(start_.checkpoint, *start_.manifest, stage)
-                                              : std::vector<Snapshot>());
+  loaded_ = load_newest_whole(starts, stages, transport_, limit_);
+  rollbacks_ = std::max(line_.rollbacks, start_.rollbacks());
+  if (may_roll_back())
+    for (Stage& stage : stages) stage.set_on_nonfinite(OnNonfinite::rollback);
   return stages;
+}
+
+void WorkerRun::prepare() {
+  hear_first(transport_, limit_, [this] {
+    open_source();
+    if (writes()) {
+      figures_.serve();
+      prepare_directory(plan_, loaded_.damaged);
+    }
+    if (!options_.trace.empty()) prepare_trace(options_.trace);
+    return std::string();
+  });
+  if (!is_first() && feeds()) open_source();
+  if (!writes()) return;
+  if (is_first() && line_.rollbacks == 0) show(plan_, places_);
+  if (is_first() && line_.rollbacks > 0)
+    log_warning(fmt::format("rollback {} of {}: going on from step {} with the data in another order",
+                            rollbacks_, plan_.config.train.max_rollbacks, start_.step()));
+  if (speaks())
+    writer_.emplace(
+        CheckpointWriter(checkpoint_directory(plan_.config.out), to_yaml(list_fields(plan_.config)),
+                         plan_.config.checkpoint.keep, rollbacks_),
+        plan_.modules.size(), make_host_copies(plan_.device),
+        is_sink() ? plan_.config.checkpoint.mirror : std::string());
+}
+
+void WorkerRun::open_source() {
+  const Replica replica = plan_.replica_of(transport_.worker());
+  WishSources sources{.told_to_stop = line_.told_to_stop};
+  if (is_first() && is_judged())
+    sources.verdict = [this](std::int64_t number) { return figures_.verdict(number); };
+  if (is_first() && may_roll_back()) sources.is_abandoned = [this] { return figures_.is_abandoned(); };
+  wishes_.emplace(plan_, options_, transport_, limit_, std::move(sources));
+  source_.emplace(trains()
+                      ? Source::training(
+                            plan_, replica,
+                            {.step = start_.step(), .evaluated = start_.evaluated(), .rollbacks = rollbacks_},
+                            [this](bool closes) { return wishes_->next(closes); })
+                      : Source::evaluation(plan_, replica, start_.step()));
 }
 
 // All publish before anybody waits.
 void WorkerRun::begin_snapshots(const std::vector<Stage>& stages) {
   links_.connect(stages, options_.snapshot_address);
   for (std::size_t i = 0; i < stages.size(); ++i)
-    snapshots_.publish_first(stages[i], start_.step(), saved_versions_[i]);
-  saved_versions_.clear();
+    snapshots_.publish_first(stages[i], start_.step(), loaded_.versions[i]);
+  loaded_.versions.clear();
   for (const Stage& stage : stages) snapshots_.await_first(stage, start_.step());
 }
 
@@ -204,6 +163,7 @@ WorkerHooks WorkerRun::make_hooks() {
   hooks.board = liveness_.board(transport_.worker());
   if (feeds()) hooks.source = [this] { return source_->next(); };
   hooks.save = [this](Stage& stage, const Packet& mark) { return save(stage, mark); };
+  if (writer_) hooks.notes = [this] { return writer_->take_notes(); };
   if (is_sink()) {
     reporter_.emplace(ReporterOptions{.directory = writes() ? plan_.config.out : "",
                                       .start_step = start_.step(),
@@ -222,20 +182,35 @@ WorkerHooks WorkerRun::make_hooks() {
   return hooks;
 }
 
-std::string WorkerRun::save(const Stage& stage, const Packet& mark) const {
-  return writer_ && speaks() ? writer_->save(stage, mark, snapshots_.to_save(stage, mark.step))
-                             : std::string("[]");
+double WorkerRun::save(const Stage& stage, const Packet& mark) {
+  if (!writer_) return 0;
+  double waited_s = 0;
+  if (!mark.abandoned) waited_s = writer_->save(stage, mark, snapshots_.to_save(stage, mark.step));
+  if (mark.kind == PacketKind::stop) writer_->finish();
+  return waited_s;
 }
 
 void WorkerRun::sink(const Packet& packet) {
-  reporter_->on_packet(packet);
+  if (packet.abandoned && !std::exchange(is_abandoned_, true)) figures_.tell_abandoned();
+  if (!packet.abandoned) reporter_->on_packet(packet);
   if (early_stop_ && packet.closes_evaluation) {
-    early_stop_->add(reporter_->test_accuracy(), reporter_->test_loss());
-    figures_.publish(early_stop_->verdict());
+    if (!packet.abandoned) early_stop_->add(reporter_->test_accuracy(), reporter_->test_loss());
+    figures_.publish(early_stop_->verdict());  // of each, since somebody waits for it
   }
-  if (!packet.is_mark()) return;
-  if (writer_) last_ = writer_->finish(packet);
-  if (packet.kind == PacketKind::stop) stop_mark_ = packet;
+  if (writer_) writer_->collect(packet);
+  if (packet.kind != PacketKind::stop) return;
+  if (writer_) writer_->finish();
+  stop_mark_ = packet;
+}
+
+// The sink knows.
+bool WorkerRun::ends_abandoned(Account& account) {
+  const Stopwatch watch;
+  const auto words = transport_.all_gather(is_sink() && is_abandoned_ ? "abandoned" : "", limit_);
+  account[Activity::idle] = watch.elapsed_s();
+  account.total_s += account[Activity::idle];
+  is_abandoned_ = !words[static_cast<std::size_t>(plan_.sink())].empty();
+  return is_abandoned_;
 }
 
 // One worker at a time: the gathers in between hold the others still.
@@ -249,51 +224,52 @@ void WorkerRun::measure_alone(std::vector<Stage>& stages) {
   }
 }
 
-std::vector<WorkerReport> WorkerRun::gather_reports(Worker& worker) {
-  const Stopwatch watch;
-  transport_.all_gather("", limit_);
-  Account& account = worker.account();
-  account[Activity::idle] = watch.elapsed_s();
-  account.total_s += account[Activity::idle];
+WorkerReport WorkerRun::report(Worker& worker) {
   measure_alone(worker.stages());
-  WorkerReport report{.worker = transport_.worker(),
-                      .pid = process_id(),
-                      .place = places_[transport_.worker()],
-                      .stages = {},
-                      .account = account,
-                      .alone_s = alone_s_,
-                      .peak_rss_mib = peak_resident_mib(),
-                      .peak_device_mib = peak_device_mib(plan_.device),
-                      .parameters_made = num_parameters_made()};
-  for (double& s : report.alone_s) s /= 2;
-  for (const Stage& stage : worker.stages()) report.stages.push_back(stage.index());
-  std::vector<WorkerReport> reports;
-  for (const std::string& text : transport_.all_gather(to_text(report), limit_))
-    reports.push_back(worker_report(text));
-  return reports;
+  WorkerReport report = report_of(worker, plan_.device, transport_.worker());
+  report.place = places_[transport_.worker()];
+  for (const double both_s : alone_s_) report.alone_s.push_back(both_s / 2);
+  if (writer_) report.checkpoints = writer_->cost();
+  return report;
 }
 
-RunSummary WorkerRun::summarise(std::vector<WorkerReport> reports) const {
-  RunSummary summary{.complete = stop_mark_->step == stop_mark_->total_steps && stop_mark_->evaluated,
-                     .step = stop_mark_->step,
-                     .test_accuracy = reporter_->test_accuracy(),
-                     .test_loss = reporter_->test_loss(),
-                     .images_per_s = reporter_->images_per_s(),
-                     .stage_seconds = reporter_->stage_seconds(),
-                     .params_sha256 = last_.params_sha256,
-                     .workers = std::move(reports)};
-  summary.seconds = summary.workers.back().account.total_s;
-  if (reporter_->seconds_per_step() > 0)
-    summary.pipeline_efficiency = slowest_worker_s(summary) / reporter_->seconds_per_step();
-  if (writes()) write_summary(std::filesystem::path(plan_.config.out) / "summary.json", summary);
+RunSummary WorkerRun::summarise(std::vector<WorkerReport> reports) {
+  if (writer_) {
+    writer_->finish_mirror();  // nobody waits for this worker any more
+    reports[static_cast<std::size_t>(transport_.worker())].checkpoints = writer_->cost();
+  }
+  RunSummary summary = summary_of(*stop_mark_, *reporter_, std::move(reports));
+  summary.rollbacks = rollbacks_;
+  if (!writer_) return summary;
+  summary.params_sha256 = writer_->newest()->params_sha256;
+  write_summary(std::filesystem::path(plan_.config.out) / "summary.json", summary);
   return summary;
 }
 
-}  // namespace
-
 std::optional<RunSummary> run_worker(const RunPlan& plan, const RunOptions& options, Transport& transport,
                                      const std::shared_ptr<SnapshotBoard>& board, Liveness& liveness) {
-  return WorkerRun(plan, options, transport, board, liveness).run();
+  const Seconds limit(plan.config.pipeline.timeout_s);
+  at::set_num_threads(static_cast<int>(*plan.config.pipeline.threads));
+  const OwnStream own_stream(plan.device);
+  if (plan.over_mpi) require_agreement(plan, transport, limit);
+  const std::vector<WorkerPlace> places = take_places(plan, transport, limit);
+  transport.open(plan.lanes);
+  FigureBoard figures(plan, transport, board, limit, board_is_shared(plan, options));
+  RunOptions of_line = options;
+  for (Line line;; of_line.mode = RunMode::resume) {
+    WorkerRun run(plan, of_line, transport, board, figures, places, liveness, line);
+    std::optional<RunSummary> summary;
+    try {
+      summary = run.run();
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::nonfinite || line.rollbacks == 0) throw;
+      throw Error(error.kind(), fmt::format("{}; train.max_rollbacks: {} have been made", error.what(),
+                                            plan.config.train.max_rollbacks));
+    }
+    if (!run.is_abandoned()) return summary;
+    line = run.next_line();
+    board->begin_line(line.rollbacks);
+  }
 }
 
 }  // namespace lamina

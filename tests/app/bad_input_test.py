@@ -174,13 +174,17 @@ class Storage(LaminaTest):
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1600k", "tmpfs", disk], capture_output=True).returncode:
             self.skipTest("mounting a small file system needs root")
         self.addCleanup(subprocess.run, ["umount", "-l", disk])
-        process = self.lamina("train", self.config, "--out", disk / "run", "--set", "checkpoint.every_steps=4",
-                              "--set", "method.framework=greedy", "--set", "method.head=linear")
-        self.assert_refused(process, STORAGE, "No space left", str(disk))
-        whole = [p for p in (disk / "run" / "checkpoints").iterdir() if not p.suffix]
-        self.assertTrue(whole)
-        for checkpoint in whole:
-            self.assertEqual(self.lamina("eval", checkpoint).returncode, OK)
+        for workers in (1, 2):
+            with self.subTest(workers):
+                process = self.lamina("train", self.config, "--out", disk / "run", "--set", "checkpoint.every_steps=4",
+                                      "--set", "method.framework=greedy", "--set", "method.head=linear",
+                                      "--set", f"pipeline.workers={workers}")
+                self.assert_refused(process, STORAGE, "worker ", "No space left", str(disk))
+                whole = [p for p in (disk / "run" / "checkpoints").iterdir() if not p.suffix]
+                self.assertTrue(whole)
+                for checkpoint in whole:
+                    self.assertEqual(self.lamina("eval", checkpoint).returncode, OK)
+                shutil.rmtree(disk / "run")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 import json
 import math
+import shutil
+import signal
 import struct
 
-from lamina_process import CONFIG, END_TO_END, NONFINITE, OK, LaminaTest, main
+from lamina_process import CONFIG, END_TO_END, MLAAN, NONFINITE, OK, LaminaTest, main
 
 STEPS = 6
 
@@ -112,6 +114,91 @@ class Skip(LaminaTest):
         for many in (threads, ranks):
             self.assertEqual(many["params_sha256"], one["params_sha256"])
         self.assertEqual([record["skipped"] for record in self.steps("ranks")], [[0, 1]] * STEPS)
+
+    def test_more_than_are_allowed_end_the_run(self):
+        process = self.train("run", f"model.init={self.poisoned}", f"train.max_steps={STEPS}", "train.on_nonfinite=skip",
+                             "train.max_skips=3", "pipeline.workers=2", expect=NONFINITE)
+        (line,) = [line for line in process.stderr.splitlines() if "[error]" in line]
+        self.assertRegex(line, r"step 3, stage 1: expected finite .* module [23].*train.max_skips: 3 steps in a row")
+
+
+class Rollback(LaminaTest):
+    """A head that calls one class impossible: a batch with it has an infinite loss, and one without trains on. Whether
+    there is one among the next few steps is a matter of the data's order alone."""
+
+    STEPS = 6
+    SETS = ("train.batch=6", f"train.max_steps={STEPS}", "train.eval_every_steps=100", "train.sgd.weight_decay=0",
+            "train.on_nonfinite=rollback", "train.max_rollbacks=99", "checkpoint.every_steps=2", "checkpoint.keep=9")
+
+    def poisoned(self, config):
+        first = config.stem
+        sound, poisoned = self.folder / f"{first}.safetensors", self.folder / f"{first}-poisoned.safetensors"
+        self.train(first, "train.max_steps=1", "train.lr=0", config=config)
+        self.assertEqual(self.lamina("export", self.folder / first, sound).returncode, OK)
+        tensors = SafetensorsFile(sound)
+        tensors.set_first("fc.bias", -math.inf)
+        poisoned.write_bytes(tensors.bytes)
+        return poisoned
+
+    def setUp(self):
+        super().setUp()
+        self.init = self.poisoned(self.config)
+
+    def roll(self, out, *sets, config=None, ranks=0, **more):
+        sets = (*self.SETS, f"model.init={self.init}", "pipeline.workers=" + ("auto" if ranks else "1"), *sets)
+        return self.train(out, *sets, config=config, ranks=ranks, **more)
+
+    def expect_alike(self, config):
+        one = self.roll("one", config=config)
+        self.assertGreater(one["rollbacks"], 0)
+        self.assertEqual(one["step"], self.STEPS)
+        losses = [record["loss"] for record in self.metrics("one") if record["kind"] == "train"]
+        self.assertEqual(len(losses), self.STEPS)
+        self.assertTrue(all(all(step) for step in losses), "no step that was given up is left")
+        for out, sets, ranks in (("threads", ("pipeline.workers=2",), 0), ("ranks", (), 2)):
+            many = self.roll(out, *sets, config=config, ranks=ranks)
+            self.assertEqual((many["params_sha256"], many["rollbacks"]), (one["params_sha256"], one["rollbacks"]))
+            self.assertEqual([path.name for path in self.checkpoints(out)], [path.name for path in self.checkpoints("one")])
+        return one
+
+    def test_another_order_gets_past_it_with_the_same_bits_on_any_workers(self):
+        one = self.expect_alike(self.config)
+        for step in (2, 4):
+            shutil.copytree(self.folder / "one", self.folder / f"from-{step}")
+            for path in self.checkpoints(f"from-{step}"):
+                if int(path.name[5:]) > step:
+                    shutil.rmtree(path)
+            resumed = self.roll(f"from-{step}", "pipeline.workers=2", resume=True)
+            self.assertEqual(resumed["params_sha256"], one["params_sha256"], "a resume repeats it")
+            self.assertEqual(resumed["rollbacks"], one["rollbacks"])
+
+    def test_with_snapshots_those_of_the_abandoned_line_are_never_used(self):
+        config = self.write("mlaan.yaml", MLAAN)
+        self.init = self.poisoned(config)
+        self.expect_alike(config)
+
+    def test_replicas_go_back_together(self):
+        replicas = ("pipeline.stages=1", "pipeline.replicas=2")
+        threads = self.roll("threads", *replicas, "pipeline.workers=2")
+        self.assertGreater(threads["rollbacks"], 0)
+        self.assertEqual(self.roll("ranks", *replicas, ranks=2)["params_sha256"], threads["params_sha256"])
+
+    def test_no_more_often_than_it_may(self):
+        needed = self.roll("free")["rollbacks"]
+        for ranks in (0, 2):
+            with self.subTest(ranks):
+                process = self.roll(f"run-{ranks}", f"train.max_rollbacks={needed - 1}", ranks=ranks, expect=NONFINITE)
+                (line,) = [line for line in process.stderr.splitlines() if "[error]" in line]
+                self.assertRegex(line, r"step \d+, stage 1: expected finite losses, found inf from head \w+ \(\w+\) of module 3")
+                self.assertIn(f"train.max_rollbacks: {needed - 1} have been made", line)
+
+    def test_a_stop_is_heeded_however_often_it_goes_back(self):
+        process = self.start("run", f"model.init={self.init}", "train.on_nonfinite=rollback", "train.max_rollbacks=999999",
+                             "pipeline.workers=2", "checkpoint.every_steps=1", "train.sgd.weight_decay=0")
+        process.send_signal(signal.SIGTERM)
+        console = process.communicate(timeout=60)[0]
+        self.assertEqual(process.returncode, OK, console)
+        self.assertFalse(self.summary("run")["complete"])
 
 
 if __name__ == "__main__":

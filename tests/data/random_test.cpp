@@ -56,6 +56,12 @@ TEST(EpochOrder, IsFixedBySeedAndEpochAndDiffersBetweenThem) {
   EXPECT_EQ(epoch_order(3, 5, 100), epoch_order(3, 5, 100));
   EXPECT_NE(epoch_order(3, 5, 100), epoch_order(3, 6, 100));
   EXPECT_NE(epoch_order(3, 5, 100), epoch_order(4, 5, 100));
+  std::set<std::vector<std::int64_t>> orders;
+  for (const std::int64_t rollbacks : {0, 1, 2})
+    orders.insert(epoch_order(seed_after_rollbacks(3, rollbacks), 5, 100));
+  EXPECT_EQ(orders.size(), 3u);
+  EXPECT_EQ(seed_after_rollbacks(3, 0), 3u)
+      << "a run that never went back is as it was before there was that";
 }
 
 TEST(EpochOrder, GivesEveryPermutationEquallyOften) {

@@ -188,5 +188,17 @@ TEST(SnapshotBoard, ServesManyThreadsAtOnce) {
   }
 }
 
+TEST(SnapshotBoard, ANewLineForgetsWhatTheAbandonedOneHadPublishedOnce) {
+  SnapshotBoard board(2);
+  board.publish(snapshot("a", 7));
+  board.begin_line(1);
+  EXPECT_EQ(board.latest("a"), nullptr);
+  board.publish(snapshot("a", 3));  // older numbers come again
+  board.begin_line(1);              // a worker that is late
+  EXPECT_THAT(versions(board, "a"), testing::ElementsAre(3));
+  board.begin_line(2);
+  EXPECT_TRUE(board.held("a").empty());
+}
+
 }  // namespace
 }  // namespace lamina

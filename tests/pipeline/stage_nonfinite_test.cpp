@@ -155,9 +155,49 @@ Trial mlaan_trial(OnNonfinite on_nonfinite) {
           .policy = {.lag = 1}};
 }
 
-TEST(Nonfinite, ToBeReadyToSkipCostsNoBit) {
+TEST(Nonfinite, ToBeReadyToSkipOrToGoBackCostsNoBit) {
   const std::vector<at::Tensor> expected = train_on(2, mlaan_trial(OnNonfinite::stop)).tensors;
   expect_equal(train_on(2, mlaan_trial(OnNonfinite::skip)).tensors, expected);
+  expect_equal(train_on(2, mlaan_trial(OnNonfinite::rollback)).tensors, expected);
+}
+
+TEST(Nonfinite, MoreSkippedStepsInARowThanAllowedEndTheRun) {
+  Stage stage = one_stage(tests::small_modules(), {.on_nonfinite = OnNonfinite::skip, .max_skips = 2});
+  for (int step = 0; step < 6; ++step)  // every third is sound
+    EXPECT_EQ(stage.process(step % 3 < 2 ? poisoned(train_packet(step, 6)) : train_packet(step, 6)).skipped,
+              step % 3 < 2);
+  stage.process(poisoned(train_packet(6, 6)));
+  Packet skipped_before = train_packet(7, 6);
+  skipped_before.skipped = true;  // by a stage before this one: counts as well
+  stage.process(skipped_before);
+  expect_nonfinite([&] { stage.process(poisoned(train_packet(8, 6))); },
+                   AllOf(HasSubstr("step 8, stage 0"), HasSubstr("head mlp_sr (independent) of module 0"),
+                         HasSubstr("train.max_skips: 2 steps in a row")));
+}
+
+// What upstream stages wait for comes from stages that are spoilt, so nobody is held up.
+TEST(Nonfinite, BehindAStepThatIsGivenUpEverythingIsAbandonedAndTheStreamEnds) {
+  Trial trial = mlaan_trial(OnNonfinite::rollback);
+  trial.poisoned = 1;
+  for (const int workers : {1, 2, 4}) {
+    const tests::Outcome outcome = train_on(workers, trial);
+    EXPECT_FALSE(outcome.left.front().abandoned);
+    for (std::size_t i = 1; i < outcome.left.size(); ++i) EXPECT_TRUE(outcome.left[i].abandoned) << i;
+    EXPECT_EQ(outcome.left.back().kind, PacketKind::stop);
+  }
+}
+
+TEST(Nonfinite, StagesBeforeTheOneThatIsSpoiltTrainOn) {
+  const auto specs = make_stage_specs(cut_into_stages(tests::small_modules(), 2), 1, true);
+  const StageOptions options{.on_nonfinite = OnNonfinite::rollback};
+  Stage first(specs[0], options, Initializer(1)), last(specs[1], options, Initializer(1));
+  const Packet left = last.process(poisoned(first.process(train_packet(0, 6))));
+  EXPECT_TRUE(left.abandoned);
+  EXPECT_FALSE(left.stages[0].skipped);
+  EXPECT_TRUE(left.stages[1].skipped);
+  EXPECT_FALSE(first.is_abandoned());
+  EXPECT_TRUE(last.is_abandoned());
+  EXPECT_FALSE(first.process(train_packet(1, 6)).abandoned);
 }
 
 TEST(Nonfinite, SkippedStepsAreTheSameOnAnyNumberOfWorkers) {
@@ -202,6 +242,21 @@ class SumWithAnother final : public SumHandle {
  private:
   std::vector<at::Tensor> values_;
 };
+
+TEST(Nonfinite, ReplicasAbandonTogether) {
+  Trial trial = mlaan_trial(OnNonfinite::rollback);
+  trial.replicas = {3, 2};
+  trial.poisoned = 1;
+  const tests::Outcome outcome = train_on(2, trial);
+  EXPECT_FALSE(outcome.left[0].abandoned);
+  EXPECT_TRUE(outcome.left[1].abandoned);
+  EXPECT_EQ(outcome.left.back().kind, PacketKind::stop);
+
+  Stage stage = one_stage(tests::small_modules(), {.on_nonfinite = OnNonfinite::rollback});
+  stage.share_gradients([](const auto& values) { return std::make_unique<SumWithAnother>(values); },
+                        Seconds(1));
+  EXPECT_TRUE(stage.process(train_packet(0, 6)).abandoned) << "for a loss that only another replica has";
+}
 
 TEST(Nonfinite, AReplicaSkipsForALossThatOnlyAnotherHas) {
   Stage stage = one_stage(tests::small_modules(), {.on_nonfinite = OnNonfinite::skip});

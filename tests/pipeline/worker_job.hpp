@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "lamina/comm/inprocess.hpp"
@@ -150,12 +151,15 @@ class Job {
         show();
         return piece_of(packets_.at(i++), {}, replica, /*with_reports=*/true);
       };
-    hooks.save = [this, replica, show](Stage& stage, const Packet& mark) {
+    const auto notes = std::make_shared<std::vector<std::string>>();
+    hooks.save = [this, replica, show, notes](Stage& stage, const Packet& mark) {
       show();
       if (replica.index == 0)
         (mark.kind == PacketKind::checkpoint ? marked_ : tensors_)[stage.index()] = copy_of(stage);
-      return "stage " + std::to_string(stage.index());
+      notes->push_back("stage " + std::to_string(stage.index()));
+      return 0.0;
     };
+    hooks.notes = [notes] { return std::exchange(*notes, {}); };
     if (w == groups_.back().first_worker)
       hooks.sink = [this, show](const Packet& packet) {
         show();

@@ -4,13 +4,14 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
+#include <nlohmann/json.hpp>
 
+#include "lamina/core/digest.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
-#include "lamina/pipeline/stage_cut.hpp"
 #include "lamina/train/run_config.hpp"
-#include "pipeline/small_network.hpp"
 #include "temporary_directory.hpp"
+#include "two_stages.hpp"
 
 namespace lamina {
 namespace {
@@ -18,26 +19,13 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-std::string config_yaml() {
-  return to_yaml(list_fields(RunConfig{}));
-}
-
-std::vector<Stage> two_stages(std::uint64_t seed) {
-  const auto cut = cut_into_stages(tests::small_modules(), std::vector<std::int64_t>{1});
-  std::vector<Stage> stages;
-  for (const StageSpec& spec : make_stage_specs(cut, 1, true))
-    stages.emplace_back(spec, StageOptions{}, Initializer(seed));
-  return stages;
-}
-
-void step(std::vector<Stage>& stages, int number) {
-  Packet packet = tests::train_packet(number, 6);
-  for (Stage& stage : stages) packet = stage.process(std::move(packet));
-}
+using tests::config_yaml;
+using tests::step;
+using tests::two_stages;
 
 Manifest save(const CheckpointWriter& writer, const std::vector<Stage>& stages, std::int64_t step) {
   Packet mark{.kind = PacketKind::checkpoint, .step = step};
-  for (const Stage& stage : stages) mark.notes.push_back(writer.save(stage, mark));
+  for (const Stage& stage : stages) mark.notes.push_back(writer.save(state_of(stage), mark));
   return writer.finish(mark);
 }
 
@@ -97,7 +85,7 @@ TEST_F(Checkpoint, OnlyTheNewestAreKept) {
 }
 
 TEST_F(Checkpoint, OneThatWasNeverFinishedDoesNotCount) {
-  writer_.save(stages_[0], {.kind = PacketKind::checkpoint, .step = 9});
+  writer_.save(state_of(stages_[0]), {.kind = PacketKind::checkpoint, .step = 9});
   EXPECT_EQ(path().filename(), "step-00000002");
   remove_partial_checkpoints(directory_.path());
   EXPECT_EQ(std::distance(fs::directory_iterator(directory_.path()), fs::directory_iterator()), 1);
@@ -106,12 +94,12 @@ TEST_F(Checkpoint, OneThatWasNeverFinishedDoesNotCount) {
 TEST_F(Checkpoint, AStopLeavesACheckpointOfTheSameStepThatIsStillBeingWrittenAlone) {
   Packet mark{.kind = PacketKind::checkpoint, .step = 9};
   Packet stop{.kind = PacketKind::stop, .step = 9};
-  for (const Stage& stage : stages_) mark.notes.push_back(writer_.save(stage, mark));
-  stop.notes.push_back(writer_.save(stages_[0], stop));
+  for (const Stage& stage : stages_) mark.notes.push_back(writer_.save(state_of(stage), mark));
+  stop.notes.push_back(writer_.save(state_of(stages_[0]), stop));
   const std::string saved = writer_.finish(mark).params_sha256;
   EXPECT_EQ(find_partial_checkpoints(directory_.path()).size(), 1u)
       << "the stop's file went with the other's";
-  stop.notes.push_back(writer_.save(stages_[1], stop));
+  stop.notes.push_back(writer_.save(state_of(stages_[1]), stop));
   EXPECT_EQ(writer_.finish(stop).params_sha256, saved);
   EXPECT_EQ(path().filename(), "step-00000009");
   EXPECT_TRUE(find_partial_checkpoints(directory_.path()).empty());
@@ -151,6 +139,32 @@ TEST_F(Checkpoint, ATruncatedOrMissingFileIsNoticed) {
   expect_refused("found none");
 }
 
+TEST_F(Checkpoint, OneThatIsSetAsideCountsNoMoreAndIsNotDeleted) {
+  save(writer_, stages_, 3);
+  set_aside(path());
+  EXPECT_EQ(path().filename(), "step-00000002");
+  EXPECT_EQ(save(writer_, stages_, 3).step, 3) << "its place is free";
+  set_aside(path());
+  remove_partial_checkpoints(directory_.path());
+  EXPECT_TRUE(fs::exists(directory_.path() / "step-00000003.damaged"));
+}
+
+TEST_F(Checkpoint, SaysHowOftenTheRunHadGoneBack) {
+  EXPECT_EQ(read_manifest(path()).rollbacks, 0);
+  save(CheckpointWriter(directory_.path(), config_yaml(), 2, 5), stages_, 3);
+  EXPECT_EQ(read_manifest(path()).rollbacks, 5);
+}
+
+TEST_F(Checkpoint, OneOfTheFormatBeforeIsRead) {
+  const fs::path file = path() / "manifest.json";
+  nlohmann::json body = nlohmann::json::parse(read_file(file)).at("body");
+  body.erase("rollbacks");
+  body["format"] = 2;
+  std::ofstream(file) << nlohmann::json{{"body", body}, {"sha256", sha256_hex(body.dump())}};
+  EXPECT_EQ(read_manifest(path()).step, 2);
+  EXPECT_EQ(read_manifest(path()).rollbacks, 0);
+}
+
 TEST_F(Checkpoint, AnotherRunsConfigurationIsRefused) {
   RunConfig config;
   EXPECT_NO_THROW(check_same_run(manifest_, list_fields(config)));
@@ -171,7 +185,8 @@ TEST_F(Checkpoint, AFileWhereTheDirectoryShouldBeIsAStorageError) {
   const fs::path blocked = directory_.path() / "blocked";
   std::ofstream(blocked) << "a file";
   try {
-    CheckpointWriter(blocked, config_yaml(), 1).save(stages_[0], {.kind = PacketKind::checkpoint, .step = 1});
+    CheckpointWriter(blocked, config_yaml(), 1)
+        .save(state_of(stages_[0]), {.kind = PacketKind::checkpoint, .step = 1});
     FAIL() << "it wrote below a file";
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::storage);

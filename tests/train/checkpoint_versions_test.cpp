@@ -83,7 +83,7 @@ class CheckpointVersions : public ::testing::Test {
     for (const Stage& stage : pair_.stages) {
       Versions versions = pair_.plane.to_save(stage, step);
       if (change) change(versions);
-      mark.notes.push_back(writer.save(stage, mark, versions));
+      mark.notes.push_back(writer.save(state_of(stage, versions), mark));
     }
     return writer.finish(mark);
   }

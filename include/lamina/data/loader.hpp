@@ -64,6 +64,10 @@ class Loader {
   std::unique_ptr<State> state_;
 };
 
+/// The loader's seed once a run has gone back to a checkpoint so often: for each number another order and
+/// other augmentation; `seed` itself for none.
+std::uint64_t seed_after_rollbacks(std::uint64_t seed, std::int64_t rollbacks);
+
 /// The order of the training images in an epoch: a permutation of 0..size-1.
 std::vector<std::int64_t> epoch_order(std::uint64_t seed, std::int64_t epoch, std::int64_t size);
 

@@ -36,10 +36,12 @@ struct StageReport {
   double compute_s = 0;  ///< of the step; end to end: since the report before, which lacked its backwards
   std::int64_t age_steps = 0;  ///< of the oldest snapshot used
   double snapshot_wait_s = 0;
-  double replica_wait_s = 0;     ///< for the other replicas' gradients; not in compute_s
-  double input_wait_s = 0;       ///< since the step before, of the worker's first stage: for the stage before
-  double room_wait_s = 0;        ///< as input_wait_s, for the stage after
-  double memory_mib = 0;         ///< resident in the process
+  double replica_wait_s = 0;  ///< for the other replicas' gradients; not in compute_s
+  double input_wait_s = 0;    ///< since the step before, of the worker's first stage: for the stage before
+  double room_wait_s = 0;     ///< as input_wait_s, for the stage after
+  double memory_mib = 0;      ///< resident in the process
+  double checkpoint_wait_s =
+      0;  ///< as input_wait_s: for the checkpoint before, which was still being written
   double device_memory_mib = 0;  ///< the most that tensors of the process have taken of its GPU
   bool skipped = false;          ///< it left its state as it was: see Packet::skipped
 };
@@ -58,12 +60,16 @@ struct Packet {
   /// Of a train packet: a stage passed so far found a number that is not finite (OnNonfinite::skip). It and
   /// those behind it leave this step out; those behind it compute nothing and say NaN of its losses.
   bool skipped = false;
+  /// Behind a number that is not finite (OnNonfinite::rollback): a stage passed so far is spoilt. Training
+  /// steps are skipped, what evaluations find and marks save is of no worth.
+  bool abandoned = false;
   at::Tensor x_BCHW{};                  ///< undefined in a mark
   at::Tensor y_B{};                     ///< int64; undefined in a mark
   at::Tensor image_BCHW{};              ///< what decoders are to show, uint8; undefined where none does
   std::vector<ModuleReport> modules{};  ///< of a train packet: the modules passed so far, in order
   std::vector<StageReport> stages{};    ///< the stages passed so far, in order
-  std::vector<std::string> notes{};     ///< of a mark: what each stage passed so far wrote down
+  /// What the workers passed so far have to tell of the checkpoints that they have written since.
+  std::vector<std::string> notes{};
 
   bool is_mark() const { return kind != PacketKind::train && kind != PacketKind::eval; }
   double share() const {  ///< the part of the batch that is here

@@ -43,6 +43,11 @@ class SnapshotBoard {
   /// All versions held of a part, the oldest first.
   std::vector<SnapshotPtr> held(const std::string& part) const;
 
+  /// Forgets all versions, which are of a line of training that has been abandoned: called by every worker,
+  /// with the number of lines before, once nobody of the old one publishes or reads any more. The first call
+  /// of a number forgets.
+  void begin_line(std::int64_t number);
+
   /// Nothing is worth waiting for any more: wakes everybody who waits. The first reason stays.
   void close(const std::string& reason) noexcept;
 
@@ -53,6 +58,7 @@ class SnapshotBoard {
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   std::map<std::string, std::deque<SnapshotPtr>> parts_;
+  std::int64_t line_ = 0;
   std::optional<std::string> closed_;
 };
 

@@ -30,6 +30,10 @@ enum class OnNonfinite {
   /// earlier ones keep their update. No module is updated before all of the stage's gradients are there, so
   /// they are all held until then.
   skip,
+  /// The stage is spoilt and says so: it passes on this step and all that follow, as if it had skipped them
+  /// (Packet::abandoned), until the run's end, which is to be resumed from a checkpoint. All replicas of the
+  /// stage do so at the same step.
+  rollback,
 };
 
 /// How a stage's modules are trained.
@@ -47,6 +51,7 @@ struct StageOptions {
   /// to this norm where they are longer, as torch.nn.utils.clip_grad_norm_ does it.
   double clip_grad_norm = 0;
   OnNonfinite on_nonfinite = OnNonfinite::stop;  ///< end to end: stop
+  std::int64_t max_skips = 0;  ///< steps in a row that are left out; one more is an Error{nonfinite}; 0: any
   bool rounds_output = false;  ///< what leaves the stage is bfloat16, whoever takes it and by whatever way
 };
 
@@ -111,6 +116,11 @@ class Stage {
   std::size_t num_open() const { return open_.size(); }
   /// @}
 
+  /// Turns from OnNonfinite::rollback to stop, or back.
+  void set_on_nonfinite(OnNonfinite policy) { options_.on_nonfinite = policy; }
+  /// Nothing that the stage holds is worth anything any more: see OnNonfinite::rollback.
+  bool is_abandoned() const { return is_abandoned_; }
+
   /// True of the network's last stage.
   bool is_last() const { return spec_.modules.back().is_last; }
 
@@ -163,6 +173,8 @@ class Stage {
   void update(std::size_t part, std::vector<at::Tensor> grads, const Packet& packet);
   void finish_step(Packet& packet, const PendingLosses& losses);
   void finish_or_skip(Packet& packet, const PendingLosses& losses);
+  void finish_or_abandon(Packet& packet, const PendingLosses& losses);
+  void skip(Packet& packet, const std::string& found);
   void finish_updates(double lr);
   /// Has the module's gradients, summed where replicas share them, and their norm.
   void complete(Due& due);
@@ -173,6 +185,9 @@ class Stage {
   /// What of a step is not finite, by its losses, if there are any, and the norms as they were read.
   std::optional<std::string> nonfinite(const std::vector<ModuleReport>& losses,
                                        const std::vector<double>& norms) const;
+  /// The same of all replicas, which find it alike: `numbers` are the norms and the sum of their losses.
+  std::optional<std::string> nonfinite_anywhere(const std::vector<ModuleReport>& losses,
+                                                const std::vector<double>& numbers) const;
   void require_finite(std::int64_t step, const std::vector<ModuleReport>& losses,
                       const std::vector<double>& norms) const;
 
@@ -207,6 +222,8 @@ class Stage {
   std::vector<at::Tensor> statistics_;       // running ones of all modules, where steps may be skipped
   std::vector<at::Tensor> kept_statistics_;  // as the step found them
   std::uint64_t num_nonfinite_ = 0;          // steps that this stage was the first to skip
+  std::int64_t num_skips_ = 0;               // steps in a row that it has left out, whoever was the first
+  bool is_abandoned_ = false;
   double sum_wait_s_ = 0;
   GradientObserver gradient_observer_;
   ModuleObserver module_observer_;

@@ -22,10 +22,12 @@ class DeviceSpans;
 /// What a run does at its ends and at marks. Unset where the worker has no such end.
 struct WorkerHooks {
   std::function<Packet()> source;  ///< the first stage's: the next packet, or its replica's share of it
-  std::function<std::string(Stage&, const Packet& mark)>
-      save;                                 ///< writes the stage's state; a note for the sink
-  std::function<void(const Packet&)> sink;  ///< the last stage's: every packet, as it left
-  std::shared_ptr<ActionBoard> board{};     ///< where the worker shows what it is doing
+  /// Has the stage's state written, beside what comes next or, at the stop, at once; the seconds that this
+  /// waited for an earlier checkpoint.
+  std::function<double(Stage&, const Packet& mark)> save;
+  std::function<std::vector<std::string>()> notes{};  ///< what there is to tell the sink since it last was
+  std::function<void(const Packet&)> sink;            ///< the last stage's: every packet, as it left
+  std::shared_ptr<ActionBoard> board{};               ///< where the worker shows what it is doing
 };
 
 /// The one loop with side effects: runs a schedule's actions on stages, transport and hooks until the stop
@@ -78,7 +80,9 @@ class Worker {
   void forward(const Action& action);
   void backward(const Action& action);
   void update(const Action& action);
+  void save(Stage& stage);
   void tell_of_worker(StageReport& report, const Stage& stage);
+  void take_notes();
   void send(const Action& action);
   void finish(const Action& action);
   Stage& stage_at(int index);
@@ -97,6 +101,7 @@ class Worker {
   Timeline timeline_;
   std::unique_ptr<DeviceSpans> device_spans_;
   Account told_;                     // as of the last report
+  double checkpoint_wait_s_ = 0;     // since then
   std::int64_t step_ = 0;            // of the packet of this round
   Packet packet_;                    // the one in hand, or a micro-batch of it
   at::Tensor gradient_BCHW_;         // the one in hand

@@ -10,6 +10,7 @@
 #include "lamina/comm/snapshot.hpp"
 #include "lamina/core/config.hpp"
 #include "lamina/pipeline/stage.hpp"
+#include "lamina/train/safetensors.hpp"
 
 namespace lamina {
 
@@ -28,6 +29,7 @@ struct Manifest {
   std::int64_t step =
       0;  ///< steps done; with the seed it determines the data position and every random number
   bool evaluated = true;        ///< no evaluation is due any more at that step
+  std::int64_t rollbacks = 0;   ///< that the run had made: part of what the order of the data follows from
   std::string config{};         ///< effective configuration, YAML
   std::string params_sha256{};  ///< of all parameters and buffers
   std::vector<ModuleFile> modules{};
@@ -36,29 +38,51 @@ struct Manifest {
 /// SHA-256 over a network's modules, from those of its modules in order.
 std::string combined_sha256(const std::vector<ModuleFile>& modules);
 
+/// A module as its file holds it.
+struct ModuleState {
+  std::int64_t module = 0;
+  TensorList network{};                  ///< parameters and buffers, by name
+  TensorList beside{};                   ///< momentum, and parameters of one step ago
+  TensorList published{};                ///< versions of the module's parts; on the host, never written to
+  std::vector<std::int64_t> versions{};  ///< their numbers, ascending
+};
+
+/// A stage's modules: the tensors themselves, not copies. `versions`: of the stage's published parts, that a
+/// resumed run's readers still need.
+std::vector<ModuleState> state_of(const Stage& stage,
+                                  const std::vector<std::shared_ptr<const Snapshot>>& versions = {});
+
 /// Writes a run's checkpoints, each stage its own modules' files.
 ///
-/// A checkpoint is written aside as DIR/step-N.partial and renamed when the last stage has the notes of all,
-/// so a directory without that ending is complete.
+/// A checkpoint is written aside as DIR/step-N.partial and renamed once the notes of all are there, so a
+/// directory without that ending is complete.
+///
+/// Threads  any, one at a time for a mark and stage.
 class CheckpointWriter {
  public:
-  CheckpointWriter(std::filesystem::path directory, std::string config_yaml, std::int64_t keep);
+  CheckpointWriter(std::filesystem::path directory, std::string config_yaml, std::int64_t keep,
+                   std::int64_t rollbacks = 0);
 
-  /// Any stage, when the mark passes it: writes one file a module. `versions`: of the stage's published
-  /// parts, that a resumed run's readers still need. @return a note for finish(). @throws Error{storage}
-  std::string save(const Stage& stage, const Packet& mark,
-                   const std::vector<std::shared_ptr<const Snapshot>>& versions = {}) const;
+  /// A stage's part: one file a module, on the disk when this returns. @return a note for finish().
+  /// @throws Error{storage}
+  std::string save(const std::vector<ModuleState>& modules, const Packet& mark) const;
 
-  /// The last stage, when the mark has passed all: writes the manifest, renames, and deletes all but the
-  /// newest.
+  /// Given a mark with the notes of all stages: writes the manifest, renames, and deletes all but the newest.
   /// @throws Error{storage}
   Manifest finish(const Packet& mark) const;
+
+  const std::filesystem::path& directory() const { return directory_; }
+  std::int64_t keep() const { return keep_; }
 
  private:
   std::filesystem::path directory_;
   std::string config_yaml_;
   std::int64_t keep_;
+  std::int64_t rollbacks_;
 };
+
+/// The step of a checkpoint, by its directory's name.
+std::int64_t step_of(const std::filesystem::path& checkpoint);
 
 /// Complete checkpoints in a directory, oldest first.
 std::vector<std::filesystem::path> find_checkpoints(const std::filesystem::path& directory);
@@ -68,6 +92,13 @@ std::vector<std::filesystem::path> find_partial_checkpoints(const std::filesyste
 
 /// Deletes it.
 void remove_partial_checkpoints(const std::filesystem::path& directory);
+
+/// Deletes all but the `keep` newest complete ones.
+void remove_old_checkpoints(const std::filesystem::path& directory, std::int64_t keep);
+
+/// Renames a checkpoint that is not whole to NAME.damaged, where it counts no more and is never deleted, so
+/// that a new one can take its place. @throws Error{storage}
+void set_aside(const std::filesystem::path& checkpoint);
 
 /// @throws Error{checkpoint} if there is none, or it is not whole and unchanged.
 Manifest read_manifest(const std::filesystem::path& checkpoint);

@@ -48,6 +48,15 @@ struct WorkerPlace {
   bool bound = false;      ///< to them, by pipeline.bind
 };
 
+/// What a worker's checkpoints have cost it.
+struct CheckpointCost {
+  std::int64_t written = 0;  ///< of which this worker's part is on the disk
+  std::int64_t waits = 0;    ///< stages that waited at a mark, while the checkpoint before was being written
+  double wait_s = 0;         ///< seconds that they waited
+  double write_s = 0;        ///< seconds that writing took, beside the training
+  std::int64_t mirror_failures = 0;  ///< copies to checkpoint.mirror that came to nothing; the sink's
+};
+
 /// What one worker tells at the end.
 struct WorkerReport {
   int worker = 0;
@@ -59,6 +68,7 @@ struct WorkerReport {
   double peak_rss_mib = 0;
   double peak_device_mib = 0;        ///< of tensors on a GPU
   std::int64_t parameters_made = 0;  ///< numbers in the parameters that this process has allocated
+  CheckpointCost checkpoints{};
 };
 
 /// What a run comes to.
@@ -72,6 +82,7 @@ struct RunSummary {
   double seconds = 0;
   std::vector<double> stage_seconds;  ///< mean compute a training step, by stage
   std::string params_sha256;
+  std::int64_t rollbacks = 0;  ///< that the run has made, also before a resume
   std::vector<WorkerReport> workers;
 };
 

@@ -46,9 +46,9 @@ struct ReporterOptions {
 /// {"kind":"train","step":...,"planned_steps":...,"epoch":...,"lr":...,"step_s":...,"images_per_s":...,
 /// "rss_mib":of this process}, with lists by module, "loss", "accuracy", "stage", and "loss_independent"
 /// where modules have two branches, and lists by stage, "worker", "busy", "input_wait_s", "room_wait_s",
-/// "snapshot_wait_s", "replica_wait_s", "snapshot_age", "skipped" (1: it left the step out), "memory_mib",
-/// "device_memory_mib"; and one line an evaluation, {"kind":"eval",...}. What a worker with several stages
-/// waited is told by its first. A loss that is not finite is null.
+/// "snapshot_wait_s", "replica_wait_s", "checkpoint_wait_s", "snapshot_age", "skipped" (1: it left the step
+/// out), "memory_mib", "device_memory_mib"; and one line an evaluation, {"kind":"eval",...}. What a worker
+/// with several stages waited is told by its first. A loss that is not finite is null.
 class Reporter {
  public:
   explicit Reporter(ReporterOptions options);
@@ -67,6 +67,7 @@ class Reporter {
   std::vector<double> stage_seconds() const;
 
  private:
+  std::filesystem::path metrics_path() const;
   void on_train(const Packet& packet);
   void on_eval(const Packet& packet);
   void tell(const nlohmann::json& record);

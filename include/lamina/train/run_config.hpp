@@ -34,7 +34,9 @@ struct TrainConfig {
   std::string stop_before{};          ///< stop once the process is so old (duration.hpp); empty: never
   EarlyStopConfig early_stop{};
   double clip_grad_norm = 0;          ///< of each module by itself; 0: none
-  std::string on_nonfinite = "stop";  ///< stop | skip, see OnNonfinite
+  std::string on_nonfinite = "stop";  ///< stop | skip | rollback, see OnNonfinite
+  std::int64_t max_skips = 100;       ///< in a row; 0: any number
+  std::int64_t max_rollbacks = 3;     ///< of the whole run
   SgdConfig sgd{};
   void visit(FieldVisitor& v);
 };
@@ -42,6 +44,7 @@ struct TrainConfig {
 struct CheckpointConfig {
   std::int64_t every_steps = 0;  ///< 0: only at the end or at a stop
   std::int64_t keep = 2;         ///< older ones are deleted
+  std::string mirror{};          ///< a second directory, see CheckpointMirror; empty: none
   void visit(FieldVisitor& v);
 };
 

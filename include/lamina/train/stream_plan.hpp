@@ -29,8 +29,9 @@ enum class Wish {
 class StreamPlan {
  public:
   struct Start {
-    std::int64_t step = 0;  ///< steps already done
-    bool evaluated = true;  ///< no evaluation is due at that step
+    std::int64_t step = 0;       ///< steps already done
+    bool evaluated = true;       ///< no evaluation is due at that step
+    std::int64_t rollbacks = 0;  ///< that the run has made: another order of the data, see Source
   };
 
   StreamPlan(const RunConfig& config, std::int64_t num_train, std::int64_t num_test, Start start);

@@ -5,8 +5,7 @@
 
 #include "lamina/core/error.hpp"
 
-// What the benchmarks share whose stages sleep a set time instead of computing, so that the machine's cores
-// are no limit.
+// What the benchmarks share that run whole pipelines.
 
 namespace lamina {
 

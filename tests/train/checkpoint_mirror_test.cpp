@@ -1,0 +1,71 @@
+#include "train/checkpoint_mirror.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "lamina/core/files.hpp"
+#include "lamina/train/checkpoint.hpp"
+#include "temporary_directory.hpp"
+
+namespace lamina {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Mirror : public ::testing::Test {
+ protected:
+  fs::path checkpoint(const std::string& name) const {
+    const fs::path path = directory_.path() / "own" / name;
+    make_directory(path);
+    std::ofstream(path / "manifest.json") << name;
+    std::ofstream(path / "module-000.safetensors") << std::string(200'000, 'x') << name;
+    return path;
+  }
+  fs::path there() const { return directory_.path() / "far" / "mirror"; }
+
+  TemporaryDirectory directory_;
+};
+
+TEST_F(Mirror, HoldsEveryFileOfTheNewestAndNoMoreThanItIsToKeep) {
+  CheckpointMirror mirror(there(), 2);
+  for (const char* name : {"step-00000001", "step-00000002", "step-00000003"}) {
+    mirror.copy(checkpoint(name));
+    mirror.finish();
+  }
+  const std::vector<fs::path> found = find_checkpoints(there());
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found.back().filename(), "step-00000003");
+  for (const char* file : {"manifest.json", "module-000.safetensors"})
+    EXPECT_EQ(read_file(found.back() / file), read_file(directory_.path() / "own/step-00000003" / file));
+  EXPECT_EQ(mirror.num_failures(), 0);
+}
+
+TEST_F(Mirror, CountsWhatFailsLeavesNothingHalfCopiedAndGoesOn) {
+  CheckpointMirror mirror(there(), 2);
+  make_directory(there().parent_path());
+  std::ofstream(there()) << "a file in the way";
+  mirror.copy(checkpoint("step-00000001"));
+  mirror.finish();
+  EXPECT_EQ(mirror.num_failures(), 1);
+  fs::remove(there());
+  const fs::path broken = checkpoint("step-00000002");
+  make_directory(broken / "a folder that is no file");
+  mirror.copy(broken);
+  mirror.finish();
+  EXPECT_EQ(mirror.num_failures(), 2);
+  EXPECT_TRUE(fs::is_empty(there()));
+  mirror.copy(checkpoint("step-00000003"));
+  mirror.finish();
+  EXPECT_EQ(find_checkpoints(there()).size(), 1u);
+}
+
+TEST_F(Mirror, ThatACheckpointWasDeletedMeanwhileIsNoFailure) {
+  CheckpointMirror mirror(there(), 2);
+  mirror.copy(directory_.path() / "own/step-00000009");
+  mirror.finish();
+  EXPECT_EQ(mirror.num_failures(), 0);
+}
+
+}  // namespace
+}  // namespace lamina
