@@ -42,7 +42,7 @@ Place start_mpi() {
   if (code != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED) {
     throw Error(ErrorKind::device,
                 fmt::format("MPI_Init_thread: expected thread level {} or more, found {} and code {}",
-                            MPI_THREAD_FUNNELED, provided, code));
+                            static_cast<int>(MPI_THREAD_FUNNELED), provided, code));
   }
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   Place place;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <utility>
 
 #include "core/config_entry.hpp"
@@ -12,6 +13,7 @@ namespace lamina {
 namespace {
 
 constexpr const char* kOverride = "--set";
+constexpr std::size_t kMostBytes = std::size_t{1} << 20;
 
 [[noreturn]] void refuse(const std::string& origin, const std::string& message) {
   throw Error(ErrorKind::config, fmt::format("{}: {}", origin, message));
@@ -30,6 +32,23 @@ struct Lines {
   }
 };
 
+// What a value takes with its aliases written out, of which a short text may have very many; an anchor may
+// also make a value contain itself.
+void add_bytes(const YAML::Node& node, std::size_t& bytes, int levels_left = 16) {
+  constexpr std::size_t kOfEachValue = 16;
+  bytes += kOfEachValue + (node.IsScalar() ? node.Scalar().size() : 0);
+  if (levels_left == 0 || !(node.IsMap() || node.IsSequence())) return;
+  for (const auto& item : node) {
+    if (bytes > kMostBytes) return;
+    if (node.IsSequence()) {
+      add_bytes(item, bytes, levels_left - 1);
+    } else {
+      add_bytes(item.first, bytes, levels_left - 1);
+      add_bytes(item.second, bytes, levels_left - 1);
+    }
+  }
+}
+
 YAML::Node load(const std::string& text, const Lines& lines) {
   try {
     const std::vector<YAML::Node> documents = YAML::LoadAll(text);
@@ -37,17 +56,24 @@ YAML::Node load(const std::string& text, const Lines& lines) {
       refuse(lines.origin(documents[1].Mark()),
              fmt::format("expected one YAML document, found {}", documents.size()));
     }
-    return documents.empty() ? YAML::Node() : documents.front();
+    if (documents.empty()) return YAML::Node();
+    std::size_t bytes = 0;
+    add_bytes(documents.front(), bytes);
+    if (bytes > kMostBytes)
+      refuse(lines.origin(documents.front().Mark()),
+             fmt::format("expected values of at most {} bytes, all aliases written out, found more",
+                         kMostBytes));
+    return documents.front();
   } catch (const YAML::Exception& error) {
     refuse(lines.origin(error.mark), fmt::format("expected YAML, found an error: {}", error.msg));
   }
 }
 
 std::list<Entry> sections_of(const YAML::Node& node, const Lines& lines, int depth = 0) {
-  constexpr int kMostDepth = 8;  // an anchor may make a section contain itself
+  constexpr int kMostLevels = 8;  // an anchor may make a section contain itself
   std::list<Entry> entries;
   if (!node.IsMap()) return entries;
-  if (depth == kMostDepth) {
+  if (depth == kMostLevels) {
     refuse(lines.origin(node.Mark()),
            fmt::format("expected sections at most {} deep, found a deeper one", depth));
   }
@@ -151,15 +177,14 @@ std::string ConfigText::origin(std::string_view key) const {
 void ConfigText::raise(const Problems& problems) const {
   if (problems.empty()) return;
   // By text, then by line; overrides and defaults belong to none and come last.
-  std::vector<std::pair<std::pair<std::ptrdiff_t, int>, std::string>> lines;
+  std::multimap<std::pair<std::ptrdiff_t, int>, std::string> lines;
   for (const auto& [key, message] : problems.entries()) {
     const Entry* entry = state_->root.find(key);
     const std::string text = entry ? entry->text : "";
-    lines.push_back({{std::ranges::find(state_->texts, text) - state_->texts.begin(),
-                      entry ? entry->line : Entry::kNoLine},
-                     fmt::format("{}: {}: {}", origin(key), key, message)});
+    const auto number = std::ranges::find(state_->texts, text) - state_->texts.begin();
+    lines.emplace(std::pair(number, entry ? entry->line : Entry::kNoLine),
+                  fmt::format("{}: {}: {}", origin(key), key, message));
   }
-  std::ranges::stable_sort(lines, {}, [](const auto& line) { return line.first; });
   std::string all;
   for (const auto& [place, text] : lines) all += (all.empty() ? "" : "\n") + text;
   throw Error(ErrorKind::config, all);

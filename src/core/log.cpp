@@ -36,10 +36,10 @@ const std::string& log_label() {
   return label;
 }
 
-std::string labelled(const std::string& label, std::string_view message) {
-  const std::string_view behind = message.substr(std::min(label.size(), message.size()));
-  const bool has_it = message.starts_with(label) && (behind.starts_with(' ') || behind.starts_with(':'));
-  return label.empty() || has_it ? std::string(message) : fmt::format("{}: {}", label, message);
+std::string labelled(const std::string& who, std::string_view message) {
+  const std::string_view behind = message.substr(std::min(who.size(), message.size()));
+  const bool has_it = message.starts_with(who) && (behind.starts_with(' ') || behind.starts_with(':'));
+  return who.empty() || has_it ? std::string(message) : fmt::format("{}: {}", who, message);
 }
 
 void log_info(std::string_view message) {

@@ -132,7 +132,8 @@ Pixels decode_jpeg(std::span<const std::uint8_t> bytes, const std::string& name,
                    const LeastScale& least_scale) {
   JpegReader reader(name);
   reader.open(bytes);
-  require_sane_size(reader.stored_size(), name);
+  constexpr std::size_t kMostPixelsAByte = 8 * 64;  // a block takes a bit at least
+  require_sane_size(reader.stored_size(), bytes.size(), kMostPixelsAByte, name);
   const double least = least_scale(seen_size(reader.stored_size(), reader.orientation()));
   // Only these have fast inverse transforms: 5/8 takes longer than 1.
   unsigned denominator = 8;

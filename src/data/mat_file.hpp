@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,7 +13,7 @@ struct MatArray {
   std::vector<std::uint8_t> values;
 };
 
-/// A MATLAB 5 file, read with matio.
+/// A MATLAB 5 file, whoever wrote it: what it says of itself is not believed before it has been seen.
 ///
 /// Errors  every member throws Error{data} that begins with the path.
 class MatFile {
@@ -29,7 +28,7 @@ class MatFile {
 
  private:
   std::filesystem::path path_;
-  std::unique_ptr<void, void (*)(void*)> handle_;
+  bool is_little_endian_;
 };
 
 }  // namespace lamina

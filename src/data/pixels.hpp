@@ -26,7 +26,9 @@ using LeastScale = std::function<double(const ImageSize&)>;
 /// Images of more pixels are taken for damaged headers: decoded they would fill hundreds of megabytes.
 inline constexpr std::int64_t kMostPixels = 100'000'000;
 
-/// @throws Error{data} that begins with `name` for an image without pixels or with more than kMostPixels.
-void require_sane_size(const ImageSize& size, const std::string& name);
+/// @throws Error{data} that begins with `name` for an image without pixels, or with more than kMostPixels or
+/// than its `num_bytes` can tell of.
+void require_sane_size(const ImageSize& size, std::size_t num_bytes, std::size_t most_pixels_a_byte,
+                       const std::string& name);
 
 }  // namespace lamina

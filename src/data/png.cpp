@@ -25,7 +25,8 @@ Pixels decode_png(std::span<const std::uint8_t> bytes, const std::string& name,
   };
   require(png_image_begin_read_from_memory(&image, bytes.data(), bytes.size()));
   Pixels pixels{{image.height, image.width}, {}};
-  require_sane_size(pixels.size, name);
+  constexpr std::size_t kMostPixelsAByte = std::size_t{1032} * 8;  // deflate's best, and a bit a pixel
+  require_sane_size(pixels.size, bytes.size(), kMostPixelsAByte, name);
   least_scale(pixels.size);  // whatever it says, there is only one
   image.format = PNG_FORMAT_RGB;
   image.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;  // as files are, not linear light as libpng takes 16 bits for

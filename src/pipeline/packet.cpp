@@ -3,7 +3,10 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "lamina/core/error.hpp"
 
@@ -20,6 +23,66 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(StageReport, compute_s, age_steps, snapshot_w
 namespace {
 
 constexpr std::size_t gradient_header_capacity = 64;
+
+// What has to hold of a header before anything is made of it. The parser goes down a level of the stack for
+// every level of the text, and a short one may have thousands; and what is counted is a whole number.
+class HeaderForm final : public nlohmann::json_sax<Json> {
+ public:
+  static void require(const std::string& header) {
+    HeaderForm form;
+    if (!Json::sax_parse(header, &form, Json::input_format_t::cbor) && form.broken_)
+      throw Error(ErrorKind::contract, fmt::format("expected a packet's header, found {} bytes with {}",
+                                                   header.size(), form.broken_));
+  }
+
+  bool start_object(std::size_t) override { return enter(); }
+  bool start_array(std::size_t) override { return enter(); }
+  bool end_object() override { return leave(); }
+  bool end_array() override { return leave(); }
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override {
+    return !is_count_ || fail("a fraction where there should be none");
+  }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool key(string_t& name) override {
+    constexpr std::array<std::string_view, 7> counts = {"kind",  "step",    "epoch",    "total_steps",
+                                                        "batch", "correct", "age_steps"};
+    is_count_ = std::ranges::count(counts, name) > 0;
+    return true;
+  }
+  // Json::from_cbor says what is wrong.
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override {
+    return false;
+  }
+
+ private:
+  bool fail(const char* what) {
+    broken_ = what;
+    return false;
+  }
+  bool enter() {
+    constexpr int most = 8;
+    return ++depth_ <= most || fail("more levels than it has");
+  }
+  bool leave() {
+    --depth_;
+    return true;
+  }
+
+  const char* broken_ = nullptr;
+  int depth_ = 0;
+  bool is_count_ = false;
+};
+
+PacketKind known_kind(int kind) {
+  if (kind >= static_cast<int>(PacketKind::train) && kind <= static_cast<int>(PacketKind::flush))
+    return static_cast<PacketKind>(kind);
+  throw Error(ErrorKind::contract, fmt::format("expected a packet's header, found one of kind {}", kind));
+}
 
 }  // namespace
 
@@ -82,10 +145,11 @@ Message to_message(Packet packet, const LaneSpec& lane, at::Device device) {
 }
 
 Packet to_packet(Message message) {
+  HeaderForm::require(message.header);
   Packet packet;
   try {
     const Json header = Json::from_cbor(message.header);
-    packet.kind = static_cast<PacketKind>(header.at("kind").get<int>());
+    packet.kind = known_kind(header.at("kind").get<int>());
     header.at("step").get_to(packet.step);
     header.at("epoch").get_to(packet.epoch);
     header.at("total_steps").get_to(packet.total_steps);

@@ -17,9 +17,10 @@
 #include "lamina/core/process.hpp"
 
 namespace lamina {
-namespace {
 
 using Json = nlohmann::json;
+
+namespace {
 
 // Hosts differ in these, and nothing that travels depends on them.
 constexpr std::array<std::string_view, 3> own_of_a_host{"pipeline.bind", "pipeline.threads",

@@ -6,6 +6,7 @@
 
 #include "lamina/core/digest.hpp"
 #include "lamina/core/error.hpp"
+#include "train/plain_json.hpp"
 
 namespace lamina {
 
@@ -82,13 +83,18 @@ void upgrade(Json& body, const std::filesystem::path& path) {
 
 Manifest unseal(const std::string& text, const std::filesystem::path& path) {
   try {
-    const Json sealed = Json::parse(text);
+    const Json sealed = parse_plain(text);
     Json body = sealed.at("body");
     const std::string found = sha256_hex(body.dump());
     if (sealed.at("sha256") != found)
       throw std::invalid_argument(fmt::format("checksum {}, found {}", sealed.at("sha256").dump(), found));
     upgrade(body, path);
-    return body.get<Manifest>();
+    auto manifest = body.get<Manifest>();
+    for (const ModuleFile& module : manifest.modules)
+      if (module.file.empty() || std::filesystem::path(module.file).filename() != module.file)
+        throw std::invalid_argument(
+            fmt::format("the name of a file beside it, found {}", Json(module.file).dump()));
+    return manifest;
   } catch (const Error&) {
     throw;
   } catch (const std::exception& e) {

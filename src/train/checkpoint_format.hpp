@@ -42,7 +42,8 @@ std::vector<std::string> module_parts(const Stage& stage, const Module& module);
 /// The i-th tensor of a saved version of a part: "version.<version>.<part>.<i>".
 std::string version_name(const std::string& part, std::int64_t version, std::size_t i);
 
-/// The manifest as a text that carries its own checksum, and back. @throws Error{checkpoint}
+/// The manifest as a text that carries its own checksum, and back. @throws Error{checkpoint}, also for a
+/// module's file that would lie in another directory.
 std::string seal(const Manifest& manifest);
 Manifest unseal(const std::string& text, const std::filesystem::path& path);
 

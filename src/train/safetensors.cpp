@@ -11,6 +11,7 @@
 #include "lamina/core/digest.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
+#include "train/plain_json.hpp"
 
 namespace lamina {
 namespace {
@@ -47,6 +48,22 @@ std::string make_header(const TensorList& tensors) {
   return text;
 }
 
+struct Extent {
+  std::uint64_t begin, end;
+  auto operator<=>(const Extent&) const = default;
+};
+
+Extent extent_of(const Json& entry, std::uint64_t num_bytes) {
+  const auto offset = [&](std::size_t which) {
+    const Json& number = entry.at("data_offsets").at(which);
+    return number.is_number_unsigned() ? number.get<std::uint64_t>() : num_bytes + 1;
+  };
+  const Extent extent{offset(0), offset(1)};
+  if (extent.begin > extent.end || extent.end > num_bytes)
+    throw std::invalid_argument("its data lies outside the file");
+  return extent;
+}
+
 // Reads one entry of the header; `data` is what follows the header.
 at::Tensor parse_entry(const Json& entry, std::string_view data) {
   const auto name = entry.at("dtype").get<std::string>();
@@ -54,9 +71,7 @@ at::Tensor parse_entry(const Json& entry, std::string_view data) {
       std::find_if(dtypes.begin(), dtypes.end(), [&](const DType& d) { return name == d.name; });
   if (dtype == dtypes.end()) throw std::invalid_argument(fmt::format("dtype {} is not known", name));
   const auto sizes = entry.at("shape").get<std::vector<std::int64_t>>();
-  const auto begin = entry.at("data_offsets").at(0).get<std::uint64_t>();
-  const auto end = entry.at("data_offsets").at(1).get<std::uint64_t>();
-  if (begin > end || end > data.size()) throw std::invalid_argument("its data lies outside the file");
+  const auto [begin, end] = extent_of(entry, data.size());
   // Checked before anything is allocated: the sizes must account for the bytes exactly.
   std::uint64_t num_bytes = at::elementSize(dtype->type);
   for (const std::int64_t size : sizes) {
@@ -71,6 +86,21 @@ at::Tensor parse_entry(const Json& entry, std::string_view data) {
   // An empty tensor has no address, which copying by memcpy would not allow.
   std::copy_n(data.data() + begin, num_bytes, static_cast<char*>(tensor.data_ptr()));
   return tensor;
+}
+
+// Every byte is some tensor's and no more than one's, as the format has it: otherwise a short file could ask
+// for memory many times its size.
+void require_each_byte_once(std::vector<Extent> extents, std::uint64_t num_bytes) {
+  std::sort(extents.begin(), extents.end());
+  std::uint64_t end = 0;
+  for (const Extent& extent : extents) {
+    if (extent.begin != end)
+      throw std::invalid_argument(
+          fmt::format("data that begin at byte {} where others end at {}", extent.begin, end));
+    end = extent.end;
+  }
+  if (end != num_bytes)
+    throw std::invalid_argument(fmt::format("data of {} bytes in a file of {}", end, num_bytes));
 }
 
 }  // namespace
@@ -106,12 +136,20 @@ std::map<std::string, at::Tensor> parse_safetensors(const std::string& bytes,
     std::memcpy(&length, bytes.data(), sizeof length);
     const std::string_view rest = std::string_view(bytes).substr(sizeof length);
     if (length > rest.size()) throw std::invalid_argument("it is longer than the file");
-    const Json header = Json::parse(rest.substr(0, length));
+    Json header = parse_plain(rest.substr(0, length));
+    const std::string_view data = rest.substr(length);
+    header.erase("__metadata__");
+    std::vector<Extent> extents;
+    for (const auto& [name, entry] : header.items()) {
+      place = name;
+      extents.push_back(extent_of(entry, data.size()));
+    }
+    place = "header";
+    require_each_byte_once(std::move(extents), data.size());
     std::map<std::string, at::Tensor> tensors;
     for (const auto& [name, entry] : header.items()) {
-      if (name == "__metadata__") continue;
       place = name;
-      tensors.emplace(name, parse_entry(entry, rest.substr(length)));
+      tensors.emplace(name, parse_entry(entry, data));
     }
     return tensors;
   } catch (const Error&) {

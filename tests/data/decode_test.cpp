@@ -200,7 +200,7 @@ TEST(DecodeJpeg, RejectsAHeaderOfBillionsOfPixels) {
   const auto place = std::ranges::search(file, height_and_width).begin();
   ASSERT_NE(place, file.end());
   std::fill_n(place, 4, std::uint8_t{0xf0});
-  EXPECT_THAT(error_decoding(file), HasSubstr("photo: expected an image of at most 100000000 pixels"));
+  EXPECT_THAT(error_decoding(file), HasSubstr("photo: expected an image of at most"));
 }
 
 TEST(DecodePng, ReadsColourAndGreyExactly) {
@@ -252,7 +252,7 @@ TEST(DecodePng, RejectsAHeaderOfBillionsOfPixels) {
   for (const std::size_t place : {18U, 22U}) file[place] = 0xff;
   const auto checksum = crc32(0, file.data() + 12, 17);
   for (std::size_t i = 0; i < 4; ++i) file[29 + i] = static_cast<std::uint8_t>(checksum >> (24 - 8 * i));
-  EXPECT_THAT(error_decoding(file), HasSubstr("photo: expected an image of at most 100000000 pixels"));
+  EXPECT_THAT(error_decoding(file), HasSubstr("photo: expected an image of at most"));
 }
 
 TEST(DecodeImage, RejectsOtherFormatsByTheirFirstBytes) {
