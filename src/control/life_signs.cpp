@@ -56,7 +56,7 @@ std::vector<Condition> judge(const std::vector<LifeSigns>& workers, const LifeLi
 }
 
 std::optional<EndCause> end_cause(const std::vector<LifeSigns>& workers, const LifeLimits& limits,
-                               Clock::time_point now) {
+                                  Clock::time_point now) {
   const std::vector<Condition> conditions = judge(workers, limits, now);
   for (const Condition end : {Condition::failed, Condition::lost, Condition::stuck}) {
     std::optional<std::size_t> first;
