@@ -24,7 +24,7 @@ std::vector<SnapshotShape> expected() {
 struct Listener {
   Listener() {
     events.received = [this](const auto&) { ++num_received; };
-    events.failed = [this](const Error&) { ++num_failed; };
+    events.failed = [this](int, const Error&) { ++num_failed; };
     events.closed = [] {};
     link = std::make_shared<ExchangeLink>(
         io, options, ExchangePeer{.worker = 1, .address = loopback, .receives = expected()}, events);

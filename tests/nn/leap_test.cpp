@@ -247,7 +247,7 @@ void PrintTo(const Refusal& refusal, std::ostream* out) {
   *out << refusal.name;
 }
 
-const IntLists first{{2, 0}, {3, 0}, {3, 4}};
+const IntLists first_leaps{{2, 0}, {3, 0}, {3, 4}};
 class LeapRefuses : public testing::TestWithParam<Refusal> {};
 TEST_P(LeapRefuses, WithOneLineThatSaysWhatIsWrong) {
   try {
@@ -263,23 +263,26 @@ TEST_P(LeapRefuses, WithOneLineThatSaysWhatIsWrong) {
 INSTANTIATE_TEST_SUITE_P(
     Leap, LeapRefuses,
     testing::Values(
-        Refusal{"TooFewLists", {first}, {"expected 2 lists", "found 1"}},
+        Refusal{"TooFewLists", {first_leaps}, {"expected 2 lists", "found 1"}},
         Refusal{"ALamForTheLastModule",
-                {first, {{3, 0}, {3, 4}}, {{3, 4}}},
+                {first_leaps, {{3, 0}, {3, 4}}, {{3, 4}}},
                 {"expected 2 lists", "the last, which has no LAM", "found 3"}},
-        Refusal{"AnEmptyList", {first, {}}, {"module 1", "found none"}},
-        Refusal{"AnUnknownBlock", {{{2, 0}, {3, 5}}, first}, {"module 0", "no block [3,5]", "[3,4]"}},
-        Refusal{"ABlockThatIsNoPair", {{{2, 0}, {3, 0, 0}}, first}, {"module 0", "[stage,block]", "[3,0,0]"}},
+        Refusal{"AnEmptyList", {first_leaps, {}}, {"module 1", "found none"}},
+        Refusal{"AnUnknownBlock", {{{2, 0}, {3, 5}}, first_leaps}, {"module 0", "no block [3,5]", "[3,4]"}},
+        Refusal{"ABlockThatIsNoPair",
+                {{{2, 0}, {3, 0, 0}}, first_leaps},
+                {"module 0", "[stage,block]", "[3,0,0]"}},
         Refusal{"TheModulesOwnBlock", {{{1, 4}, {2, 0}, {3, 0}, {3, 4}}, {{3, 4}}}, {"module 0", "[1,4]"}},
-        Refusal{"AnEarlierBlock", {first, {{2, 1}, {3, 0}, {3, 4}}}, {"module 1", "[2,4]", "found [2,1]"}},
+        Refusal{
+            "AnEarlierBlock", {first_leaps, {{2, 1}, {3, 0}, {3, 4}}}, {"module 1", "[2,4]", "found [2,1]"}},
         Refusal{"AShapeThatTheModuleDoesNotGive",
-                {first, {{3, 4}}},
+                {first_leaps, {{3, 4}}},
                 {"module 1", "[3,4] takes 64x8x8", "[2,4], which gives 32x16x16"}},
         Refusal{"AShapeThatTheLeapBeforeDoesNotGive",
                 {{{2, 0}, {3, 4}}, {{3, 0}, {3, 4}}},
                 {"module 0", "[3,4] takes 64x8x8", "[2,0], which gives 32x16x16"}},
         Refusal{"ASetThatEndsBeforeTheNetwork",
-                {first, {{3, 0}, {3, 3}}},
+                {first_leaps, {{3, 0}, {3, 3}}},
                 {"module 1", "last block [3,4]", "found [3,3]"}}),
     [](const auto& test) { return std::string(test.param.name); });
 

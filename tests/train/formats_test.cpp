@@ -96,7 +96,7 @@ Manifest write_todays(const fs::path& directory) {
   const CheckpointWriter writer(directory, to_yaml(list_fields(config)), 2);
   Packet mark{.kind = PacketKind::checkpoint, .step = saved_step};
   for (const Stage& stage : stages)
-    mark.notes.push_back(writer.save(stage, mark, plane.to_save(stage, saved_step)));
+    mark.notes.push_back(writer.save(state_of(stage, plane.to_save(stage, saved_step)), mark));
   return writer.finish(mark);
 }
 
@@ -149,7 +149,7 @@ TEST(Formats, CheckpointsOfEveryFormatAreLoadedWhole) {
       Packet mark{.kind = PacketKind::checkpoint, .step = saved_step};
       for (Stage& stage : stages) {
         num_versions += load_stage(folder, manifest, stage).size();
-        mark.notes.push_back(writer.save(stage, mark));
+        mark.notes.push_back(writer.save(state_of(stage), mark));
       }
       EXPECT_EQ(writer.finish(mark).params_sha256, manifest.params_sha256);
       EXPECT_EQ(num_versions > 0, format >= 2);

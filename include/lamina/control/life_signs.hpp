@@ -64,6 +64,6 @@ struct EndCause {
 /// What ends a run, if anything does: who has failed goes before who is lost, and that before who is
 /// stuck; of several stuck ones the first who was.
 std::optional<EndCause> end_cause(const std::vector<LifeSigns>& workers, const LifeLimits& limits,
-                               Clock::time_point now);
+                                  Clock::time_point now);
 
 }  // namespace lamina
