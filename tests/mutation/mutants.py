@@ -80,7 +80,7 @@ MUTANTS = [
     Mutant(
         "a version is the state before its step",
         [
-            Edit("src/pipeline/worker.cpp", "  snapshots_.publish(stage, step_ + 1);\n  note(span);", "  note(span);"),
+            Edit("src/pipeline/worker.cpp", "  snapshots_.publish(stage, step_ + 1);\n  take_notes();", "  take_notes();"),
             Edit("src/pipeline/worker.cpp", "  packet_ = stage.process(std::move(packet_));\n  StageReport& report",
                  "  snapshots_.publish(stage, step_ + 1);\n  packet_ = stage.process(std::move(packet_));\n"
                  "  StageReport& report"),
