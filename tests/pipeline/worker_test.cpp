@@ -69,6 +69,18 @@ TEST(Worker, AnyNumberOfWorkersTrainsTheSameBitsInBFloat16) {
   }
 }
 
+// Whatever is published one step too early or too late, all workers would agree on: the whole network in one
+// stage, which shadows nobody, does not.
+TEST(Worker, AtLagZeroVersionsAreTheStateBehindTheirSteps) {
+  const auto train = [](std::int64_t num_stages) {
+    return train_on(1, {.modules = tests::small_mlaan_modules(),
+                        .options = {.window = 3},
+                        .dtype = at::kDouble,
+                        .num_stages = num_stages});
+  };
+  EXPECT_LT(relative_difference(train(4).tensors, train(1).tensors), 1e-9);
+}
+
 TEST(Worker, ReportsHowOldTheVersionsWereThatItUsed) {
   const Outcome outcome = train_on(
       2,
