@@ -53,8 +53,8 @@ std::optional<std::pair<double, double>> last_evaluation(const std::string& line
   std::istringstream stream(lines);
   for (std::string line; std::getline(stream, line);) {
     const Json record = Json::parse(line);
-    if (record.at("kind") != "eval") continue;
-    const Json& loss = record.at("test_loss");  // null where it is not a number
+    if (record.at("kind") != "eval" || !record.contains("test_accuracy")) continue;
+    const Json loss = record.value("test_loss", Json());  // null where it is not a number
     found = {record.at("test_accuracy").get<double>(),
              loss.is_number() ? loss.get<double>() : std::numeric_limits<double>::quiet_NaN()};
   }
