@@ -63,7 +63,8 @@ class OverNccl(LaminaTest):
             capture_output=True, text=True, timeout=60,
             env=os.environ | lamina_process.MPI_ENVIRONMENT | {"NCCL_STANDIN_FAULT": "stall 0 4"})
         self.assertEqual(process.returncode, TIMEOUT, process.stdout + process.stderr)
-        self.assertRegex(process.stderr, r"worker \d waited 3 s, but worker \d has not (sent|taken) message \d+ of lane 0")
+        for worker, waits in ((0, "send to stage 1"), (1, "recv from stage 0")):
+            self.assertRegex(process.stderr, rf"worker {worker}: stopped at step \d+ in {waits}: all workers wait for one another")
 
     def test_a_build_without_nccl_says_so(self):
         lamina_process.BINARY = PROGRAM
