@@ -78,7 +78,7 @@ std::optional<RunSummary> run_threads(const RunPlan& plan, const RunOptions& opt
     for (const auto& board : boards) board->close(error.what());
     transports.front()->abort(error.what(), error.exit_code());
   };
-  liveness.watch(end);
+  liveness.watch([&](const Error& error) { first_error.set(error); }, end);
   {
     std::vector<std::jthread> threads;
     for (int w = 0; w < plan.num_workers(); ++w)

@@ -71,7 +71,8 @@ const std::shared_ptr<ActionBoard>& Liveness::board(int worker) const {
   return boards_.at(static_cast<std::size_t>(worker - here_.front()));
 }
 
-void Liveness::watch(std::function<void(const Error&)> end) {
+void Liveness::watch(std::function<void(const Error&)> blame, std::function<void(const Error&)> end) {
+  blame_ = std::move(blame);
   start(std::move(end));
 }
 
@@ -229,6 +230,7 @@ void Liveness::tell_of_slow() {
 
 void Liveness::carry_out(const Sentence& sentence) {
   const Error error(kind_of(sentence), text(sentence, names()));
+  blame_(error);
   say(sentence, error.what());
   exit_at_sigterm(error.exit_code());
   if (link_) await_others(sentence);

@@ -36,9 +36,11 @@ class Liveness {
   /// Where a worker of this process shows what it does.
   const std::shared_ptr<ActionBoard>& board(int worker) const;
 
-  /// Where all workers are threads of this process: watches from now on. `end` wakes all that wait; if they
-  /// have not come to an end some seconds later, the process exits with the error's code.
-  void watch(std::function<void(const Error&)> end);
+  /// Where all workers are threads of this process: watches from now on. `blame` is told at once why the run
+  /// ends, before whoever waits finds that out by itself; `end` wakes all that wait, once it is written down
+  /// where they are. If they have not come to an end some seconds later, the process exits with the error's
+  /// code.
+  void watch(std::function<void(const Error&)> blame, std::function<void(const Error&)> end);
 
   /// Where every worker is a process: watches from now on. Collective. At the end the process exits.
   void connect(Transport& transport, const std::function<std::string(const std::string&)>& public_address);
@@ -75,6 +77,7 @@ class Liveness {
   const Seconds interval_;
   const LifeLimits limits_;
   std::vector<std::shared_ptr<ActionBoard>> boards_;  // as here_
+  std::function<void(const Error&)> blame_ = [](const Error&) {};
   std::function<void(const Error&)> end_;
 
   std::mutex mutex_;  // guards what follows

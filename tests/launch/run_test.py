@@ -148,7 +148,7 @@ class Run(RunTest):
         program = self.other_program("""trap '' XFSZ; [[ $OMPI_COMM_WORLD_RANK == 0 ]] || ulimit -f 1; exec "$@" """)
         code, console = self.ended(self.launch(self.config, "--out", "run", "--lamina", program, *LONG))
         self.assertEqual(code, STORAGE, console)
-        self.assertIn("worker 1 on localhost ended with code 5 (storage): metrics.jsonl", self.verdict(console))
+        self.assertIn("worker 1 on localhost ended with code 5 (storage): cannot append to run/metrics.jsonl", self.verdict(console))
 
     def test_a_worker_that_stays_when_the_others_have_ended_is_ended(self):
         program = self.other_program("[[ $OMPI_COMM_WORLD_RANK != 0 ]] || exit 0\nexec sleep 1000")
