@@ -31,6 +31,10 @@ def enter(*kinds):
     if INSIDE not in os.environ:
         command = [*unshare_command(*kinds), sys.executable, *sys.argv]
         os.execvpe(command[0], command, os.environ | {INSIDE: "1"})
+    # Open MPI names a job by its mpirun's pid, which two namespaces may have alike; so what it keeps under these names is
+    # each namespace's own.
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/dev/shm"], check=True)
+    os.environ["OMPI_MCA_orte_tmpdir_base"] = "/dev/shm"
     # The first process of a namespace ignores what it has no handler for.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
