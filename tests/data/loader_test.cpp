@@ -166,14 +166,13 @@ TEST(Loader, TheOrderChangesWithEpochAndSeed) {
 
 TEST(Loader, TheAugmentationChangesWithEpochSeedAndPosition) {
   // With one image at every position, only crops and flips can differ.
-  DataSource source = small_source();
-  Bytes pixels;
-  for (std::int64_t i = 0; i < kNumTrain; ++i) {
-    const Bytes image = varied_bytes(static_cast<std::size_t>(kLoadedShape.num_values()));
-    pixels.insert(pixels.end(), image.begin(), image.end());
-  }
-  source.train = std::make_shared<MemoryDataset>(kLoadedShape, 1, pixels, Bytes(kNumTrain));
-  const auto images = [&](std::int64_t epoch, std::uint64_t seed) {
+  const Bytes image = varied_bytes(static_cast<std::size_t>(kLoadedShape.num_values()));
+  const auto images = [&](std::int64_t epoch, std::uint64_t seed, std::int64_t of = kNumTrain) {
+    Bytes pixels;
+    for (std::int64_t i = 0; i < of; ++i) pixels.insert(pixels.end(), image.begin(), image.end());
+    DataSource source = small_source();
+    source.train =
+        std::make_shared<MemoryDataset>(kLoadedShape, 1, pixels, Bytes(static_cast<std::size_t>(of)));
     return Loader(source, {.seed = seed}, one_by_one({{true, epoch, 0, kNumTrain}})).take()->x_BCHW;
   };
   const at::Tensor first = images(0, 0);
@@ -181,6 +180,8 @@ TEST(Loader, TheAugmentationChangesWithEpochSeedAndPosition) {
   EXPECT_FALSE(at::equal(first, images(1, 0)));
   EXPECT_FALSE(at::equal(first, images(0, 1)));
   EXPECT_FALSE(at::equal(first, first.roll(1, 0)));
+  EXPECT_TRUE(at::equal(first, images(0, 0, kNumTrain + 1)))
+      << "another image at each position changes nothing";
 }
 
 TEST(Loader, TensorsHaveTheChosenFormatAndAlignment) {
