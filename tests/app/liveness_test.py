@@ -100,7 +100,7 @@ class Liveness(LaminaTest):
         self.assertFalse((self.folder / "run/where-they-were").exists())
 
     def test_a_stuck_worker_is_named_and_all_leave_their_stacks(self):
-        """A checkpoint's file is a pipe that nobody reads."""
+        """A checkpoint's file is a pipe that nobody reads, so the next checkpoint waits for its writer."""
         step = 60
         process, pids, console = self.begin("pipeline.timeout_s=8", f"checkpoint.every_steps={step}")
         partial = self.folder / f"run/checkpoints/step-{step:08}.partial"
@@ -108,7 +108,7 @@ class Liveness(LaminaTest):
         os.mkfifo(partial / "module-001.safetensors")
         console = self.end(process, console)
         self.expect_end(console, None, TIMEOUT,
-                        rf"worker 1 \(pid {pids[1]} on {HOST}\) stuck at step {step} in checkpoint of stage 1 for \d+ s")
+                        rf"worker 1 \(pid {pids[1]} on {HOST}\) stuck at step {2 * step} in checkpoint of stage 1 for \d+ s")
         for rank in WORKERS:
             words = (self.folder / f"run/where-they-were/worker-{rank}.txt").read_text()
             self.assertIn("lamina::Worker::run()", words)

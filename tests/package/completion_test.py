@@ -65,7 +65,7 @@ class Completion(unittest.TestCase):
 
     def test_the_keys_of_a_configuration_behind_set(self):
         """bash takes the sign = for a word of its own."""
-        self.assertEqual(self.offered("lamina", "train", "a.yaml", "--set", "train.ma"), {"train.max_steps="})
+        self.assertEqual(self.offered("lamina", "train", "a.yaml", "--set", "train.max_st"), {"train.max_steps="})
         self.assertEqual(self.offered("lamina", "train", "a.yaml", "--set", "=", "method.mlaan.win"),
                          {"method.mlaan.window="})
         self.assertEqual(self.offered("lamina", "train", "a.yaml", "--set", "train.lr", "=", "0"), set())
