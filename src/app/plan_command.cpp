@@ -160,7 +160,7 @@ void run_plan_command(const PlanArguments& arguments) {
   const Planner planner(arguments, plan, profile);
   const std::int64_t stages = wanted_stages(plan.config.pipeline.stages);
   const std::int64_t window = plan.stage_options.window;
-  const bool lookahead = plan.config.method.mlaan.across_stages == "lookahead";
+  const bool lookahead = plan.config.method.mlaan.looks_ahead();
   planner.print_modules();
   const StagePlan best = planner.cut(window, lookahead, stages, false);
   planner.print_stages(best);

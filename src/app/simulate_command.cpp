@@ -44,14 +44,11 @@ std::vector<double> spread_over(const std::vector<double>& values, std::size_t c
   return std::vector<double>(count, values.front());
 }
 
-bool looks_ahead(const RunPlan& plan) {
-  return plan.config.method.mlaan.across_stages == "lookahead";
-}
-
 // The same run with as many stages, cut as lamina plan would.
 RunPlan best_cut(const RunPlan& plan, const ModuleProfile& profile) {
-  StageProblem problem = stage_problem(profile, plan.stage_options.window, looks_ahead(plan),
-                                       static_cast<int>(plan.config.pipeline.buffers));
+  StageProblem problem =
+      stage_problem(profile, plan.stage_options.window, plan.config.method.mlaan.looks_ahead(),
+                    static_cast<int>(plan.config.pipeline.buffers));
   problem.speeds.assign(plan.stages.size(), 1.0);
   RunConfig config = plan.config;
   config.pipeline.stages = plan_stages(problem).ends();
@@ -65,7 +62,8 @@ std::vector<double> profiled_stages(const RunPlan& plan, const ModuleProfile& pr
   for (const StageSpec& stage : plan.stages)
     stage_s.push_back(costs
                           .cost(static_cast<int>(stage.modules.front().index),
-                                static_cast<int>(stage.modules.back().index), looks_ahead(plan))
+                                static_cast<int>(stage.modules.back().index),
+                                plan.config.method.mlaan.looks_ahead())
                           .seconds);
   return stage_s;
 }

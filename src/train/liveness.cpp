@@ -59,12 +59,7 @@ Liveness::Liveness(const RunPlan& plan, std::filesystem::path out, std::vector<i
 }
 
 Liveness::~Liveness() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    changed_.notify_all();
-  }
-  if (thread_.joinable()) thread_.join();
+  stop_watching();
 }
 
 const std::shared_ptr<ActionBoard>& Liveness::board(int worker) const {
@@ -89,15 +84,13 @@ void Liveness::connect(Transport& transport,
                      [this](const Sentence& sentence) {
                        const std::lock_guard lock(mutex_);
                        if (!sentence_) sentence_ = sentence;
-                       has_news_ = true;
-                       changed_.notify_all();
+                       wake();
                      },
                  .gone =
                      [this](int worker) {
                        const std::lock_guard lock(mutex_);
                        signs_.at(static_cast<std::size_t>(worker)).gone = true;
-                       has_news_ = true;
-                       changed_.notify_all();
+                       wake();
                      }});
   start(end);
 }
@@ -114,6 +107,21 @@ void Liveness::start(std::function<void(const Error&)> end) {
   });
 }
 
+// With the lock held.
+void Liveness::wake() {
+  has_news_ = true;
+  changed_.notify_all();
+}
+
+void Liveness::stop_watching() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
 void Liveness::rest() {
   const std::lock_guard lock(mutex_);
   resting_ = true;
@@ -121,20 +129,14 @@ void Liveness::rest() {
 
 void Liveness::finish() {
   if (link_) leave_the_end(Seconds(0));
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    changed_.notify_all();
-  }
-  if (thread_.joinable()) thread_.join();
+  stop_watching();
   if (link_) link_->finish(Seconds(plan_.config.pipeline.timeout_s));
 }
 
 void Liveness::tell_failure(int exit_code) {
   const std::lock_guard lock(mutex_);
   own_exit_code_ = exit_code;
-  has_news_ = true;
-  changed_.notify_all();
+  wake();
 }
 
 void Liveness::leave_the_end(Seconds patience) {
@@ -149,8 +151,7 @@ void Liveness::take(int worker, const WorkerBeat& told) {
   signs_.at(static_cast<std::size_t>(worker)).take(told.beat, Clock::now());
   wheres_.at(static_cast<std::size_t>(worker)) = told.where;
   if (told.beat.exit_code == 0) return;
-  has_news_ = true;
-  changed_.notify_all();
+  wake();
 }
 
 void Liveness::take_own() {

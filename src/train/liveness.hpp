@@ -59,6 +59,8 @@ class Liveness {
  private:
   bool is_center() const { return here_.front() == 0; }
   void start(std::function<void(const Error&)> end);
+  void wake();
+  void stop_watching();
   void run();
   void take(int worker, const WorkerBeat& told);
   void take_own();

@@ -8,7 +8,6 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <sstream>
 #include <system_error>
 #include <tuple>
 #include <utility>
@@ -31,10 +30,23 @@ constexpr double line_s = 10;             // into a pipe
 constexpr double flush_s = 0.5;           // of what others read while it is written
 constexpr int bar_width = 24;
 
+struct KeptLines {
+  std::string text;
+  std::optional<std::pair<double, double>> evaluation;  // accuracy and loss of the last one, if any
+};
+
+// Accuracy and loss that a line tells of, if it is an evaluation's.
+std::optional<std::pair<double, double>> evaluation_of(const Json& record) {
+  if (record.at("kind") != "eval" || !record.contains("test_accuracy")) return std::nullopt;
+  const Json loss = record.value("test_loss", Json());  // null where it is not a number
+  return std::pair(record.at("test_accuracy").get<double>(),
+                   loss.is_number() ? loss.get<double>() : std::numeric_limits<double>::quiet_NaN());
+}
+
 // What a run that stopped at `start_step` had told: later lines are of steps that will be done again.
-std::string kept_lines(const std::filesystem::path& path, std::int64_t start_step, bool start_evaluated) {
+KeptLines kept_lines(const std::filesystem::path& path, std::int64_t start_step, bool start_evaluated) {
   if (start_step == 0 || !std::filesystem::exists(path)) return {};
-  std::string kept;
+  KeptLines kept;
   const std::string text = read_file(path);
   for (std::size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
     const std::string line = text.substr(begin, end - begin + 1);
@@ -42,23 +54,11 @@ std::string kept_lines(const std::filesystem::path& path, std::int64_t start_ste
     if (record.is_discarded()) continue;
     const std::int64_t step = record.at("step");
     const bool stays = start_evaluated && step == start_step && record.at("kind") == "eval";
-    if (step < start_step || stays) kept += line;
+    if (step >= start_step && !stays) continue;
+    kept.text += line;
+    if (const auto evaluation = evaluation_of(record)) kept.evaluation = evaluation;
   }
   return kept;
-}
-
-// Accuracy and loss of the last evaluation that these lines tell of, if any.
-std::optional<std::pair<double, double>> last_evaluation(const std::string& lines) {
-  std::optional<std::pair<double, double>> found;
-  std::istringstream stream(lines);
-  for (std::string line; std::getline(stream, line);) {
-    const Json record = Json::parse(line);
-    if (record.at("kind") != "eval" || !record.contains("test_accuracy")) continue;
-    const Json loss = record.value("test_loss", Json());  // null where it is not a number
-    found = {record.at("test_accuracy").get<double>(),
-             loss.is_number() ? loss.get<double>() : std::numeric_limits<double>::quiet_NaN()};
-  }
-  return found;
 }
 
 }  // namespace
@@ -72,10 +72,10 @@ std::string duration_text(double s) {
 Reporter::Reporter(ReporterOptions options) : options_(std::move(options)), figures_(options_.figures) {
   if (options_.spike_factor > 0) spikes_ = std::make_unique<SpikeWatch>(options_.spike_factor);
   if (options_.directory.empty()) return;
-  const std::string kept = kept_lines(metrics_path(), options_.start_step, options_.start_evaluated);
-  write_file_atomically(metrics_path(), kept);
+  const KeptLines kept = kept_lines(metrics_path(), options_.start_step, options_.start_evaluated);
+  write_file_atomically(metrics_path(), kept.text);
   // A run that has nothing left to do ends with what it had.
-  if (const auto last = last_evaluation(kept)) std::tie(test_accuracy_, test_loss_) = *last;
+  if (kept.evaluation) std::tie(test_accuracy_, test_loss_) = *kept.evaluation;
   metrics_.open(metrics_path(), std::ios::app);
   if (options_.tensorboard_every_steps > 0)
     events_ = std::make_unique<EventFile>(options_.directory / "tensorboard", options_.start_step);

@@ -186,7 +186,7 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
     throw Error(ErrorKind::config,
                 "train.on_nonfinite: skip holds a stage's updates back to the step's end, and method.compat: "
                 "release updates averages before it; expected stop, found skip");
-  plan.stages = make_stage_specs(cut, mlaan.window, mlaan.across_stages == "lookahead");
+  plan.stages = make_stage_specs(cut, mlaan.window, mlaan.looks_ahead());
   plan.snapshots = resolve_policy(config.snapshots, num_stages, config.pipeline.buffers);
   if (config.snapshots.policy == "lag") config.snapshots.lag = plan.snapshots.lag;
   check_workers(config.pipeline, launch);

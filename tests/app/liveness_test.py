@@ -7,9 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from lamina_process import BINARY, MPI_ENVIRONMENT, TIMEOUT, LaminaTest, main
+from lamina_process import BINARY, MPI_ENVIRONMENT, PEER_LOST, TIMEOUT, LaminaTest, main
 
-PEER_LOST = 7
 HOST = re.escape(os.uname().nodename)
 WORKERS = range(4)
 # Each rank's code; who keeps a rank lives on when mpirun wants the job to end.

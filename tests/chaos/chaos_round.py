@@ -13,10 +13,9 @@ from pathlib import Path
 
 import faults
 import sandbox
-from lamina_process import BINARY, CHECKPOINT, MPI_ENVIRONMENT, OK, STORAGE, TIMEOUT
+from lamina_process import BINARY, CHECKPOINT, MPI_ENVIRONMENT, OK, PEER_LOST, STORAGE, TIMEOUT
 from run_process import RUN, SCHEDULERS, processes_with
 
-PEER_LOST = 7
 LIMIT_S = 90  # the longest that a struck run may take to end, on a machine that is busy with other things, too
 STOPPED_TIMEOUT_S = 6  # of a run in which a worker will stop; the others may take what they want
 CONSOLE_TAIL = 4000

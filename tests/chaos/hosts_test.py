@@ -11,10 +11,9 @@ sys.path += [str(Path(__file__).resolve().parents[1] / each) for each in ("app",
 
 import hosts  # noqa: E402
 import sandbox  # noqa: E402
-from lamina_process import OK, TIMEOUT  # noqa: E402
+from lamina_process import OK, PEER_LOST, TIMEOUT  # noqa: E402
 from run_process import RunTest, processes_with  # noqa: E402
 
-PEER_LOST = 7
 NAMES = ("anna", "berta", "clara", "dora")
 LIMIT_S = 90
 TRAIN = """

@@ -4,10 +4,8 @@ import os
 import signal
 import unittest
 
-from lamina_process import CONFIG, OK, STORAGE
+from lamina_process import CONFIG, OK, PEER_LOST, STORAGE
 from run_process import RunTest
-
-PEER_LOST = 7
 
 
 class Restarts(RunTest):

@@ -6,10 +6,10 @@ import signal
 import time
 import unittest
 
-from lamina_process import BINARY, CONFIG, OK, STORAGE
+from lamina_process import BINARY, CONFIG, DEVICE, OK, PEER_LOST, STORAGE
 from run_process import LONG, RUN, RunTest
 
-PEER_LOST, DEVICE, INTERRUPTED = 7, 9, 130
+INTERRUPTED = 130
 
 
 class Run(RunTest):

@@ -21,6 +21,7 @@ struct MlaanConfig {
   WordOrLists leaps = std::string("auto");
   bool scale = false;                       ///< MAN++: y = s*aug + (2-s)*ema with s trained
   std::string across_stages = "lookahead";  ///< lookahead | stop
+  bool looks_ahead() const { return across_stages == "lookahead"; }
   void visit(FieldVisitor& v);
 };
 
