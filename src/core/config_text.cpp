@@ -1,8 +1,10 @@
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <sstream>
 #include <utility>
 
 #include "core/config_entry.hpp"
@@ -49,21 +51,43 @@ void add_bytes(const YAML::Node& node, std::size_t& bytes, int levels_left = 16)
   }
 }
 
+/// Where the parser's newest document begins; of its contents nothing.
+struct DocumentStart final : YAML::EventHandler {
+  void OnDocumentStart(const YAML::Mark& at) override { mark = at; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+  }
+  void OnMapEnd() override {}
+
+  YAML::Mark mark;
+};
+
+// YAML::LoadAll finds documents without end in a text such as "&a, b", whose comma it never takes.
+void require_one_document(const std::string& text, const Lines& lines) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  DocumentStart start;
+  if (parser.HandleNextDocument(start) && parser.HandleNextDocument(start))
+    refuse(lines.origin(start.mark), "expected one YAML document, found a second");
+}
+
 YAML::Node load(const std::string& text, const Lines& lines) {
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() > 1) {
-      refuse(lines.origin(documents[1].Mark()),
-             fmt::format("expected one YAML document, found {}", documents.size()));
-    }
-    if (documents.empty()) return YAML::Node();
+    require_one_document(text, lines);
+    YAML::Node document = YAML::Load(text);
     std::size_t bytes = 0;
-    add_bytes(documents.front(), bytes);
+    add_bytes(document, bytes);
     if (bytes > kMostBytes)
-      refuse(lines.origin(documents.front().Mark()),
+      refuse(lines.origin(document.Mark()),
              fmt::format("expected values of at most {} bytes, all aliases written out, found more",
                          kMostBytes));
-    return documents.front();
+    return document;
   } catch (const YAML::Exception& error) {
     refuse(lines.origin(error.mark), fmt::format("expected YAML, found an error: {}", error.msg));
   }
