@@ -52,6 +52,12 @@ OwnStream::OwnStream(at::Device device) {
   in_stream_.emplace(backend.getStreamFromGlobalPool(device, /*isHighPriority=*/false));
 }
 
+void wait_for(at::Device device) {
+  if (device.is_cpu()) return;
+  const c10::impl::VirtualGuardImpl backend(device.type());
+  backend.synchronizeStream(backend.getStream(device));
+}
+
 double peak_device_mib(at::Device device) {
   if (device.is_cpu()) return 0;
   constexpr auto all = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);

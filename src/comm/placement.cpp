@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
+#include <string_view>
 #include <utility>
 
 #include "lamina/core/error.hpp"
@@ -88,6 +90,8 @@ std::vector<std::vector<int>> place(const std::vector<Core>& cores, const std::v
 }
 
 void require_own_devices(const std::vector<Seat>& seats) {
+  const char* shared = std::getenv("NCCL_MULTI_RANK_GPU_ENABLE");
+  if (shared && std::string_view(shared) == "1") return;
   std::map<std::pair<std::string, std::string>, std::size_t> owners;  // by machine and device
   for (std::size_t worker = 0; worker < seats.size(); ++worker) {
     const Seat& seat = seats[worker];
@@ -98,7 +102,8 @@ void require_own_devices(const std::vector<Seat>& seats) {
         ErrorKind::device,
         fmt::format("workers {} and {} on {} have the same GPU, {}, and over NCCL each needs one of its "
                     "own: start no more workers there than it has GPUs, and let CUDA_VISIBLE_DEVICES "
-                    "show each rank all of them, or one that it shows to no other",
+                    "show each rank all of them, or one that it shows to no other; or try it on one with "
+                    "NCCL_MULTI_RANK_GPU_ENABLE=1, which NCCL 2.30 and later know",
                     owner->second, worker, seat.host, seat.device));
   }
 }

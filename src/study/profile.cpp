@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "lamina/comm/device.hpp"
 #include "lamina/core/clock.hpp"
 
 namespace lamina {
@@ -61,6 +62,7 @@ double StageProbe::step_s() {
     perform(step_is_open_ ? rounds_.next : rounds_.first);
     step_is_open_ = rounds_.leaves_open();
   }
+  wait_for(stage_.device());
   return watch.elapsed_s();
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
 #include "comm/expect_error.hpp"
@@ -130,6 +131,16 @@ TEST(RequireOwnDevices, TwoRanksOnOneGpuAreNamedWithWhatToDo) {
     for (const char* words : {"workers 1 and 3 on n1", "0000:01:00.0", "CUDA_VISIBLE_DEVICES"})
       EXPECT_THAT(error.what(), testing::HasSubstr(words));
   }
+}
+
+TEST(RequireOwnDevices, OneIsSharedWhereNcclIsToldTo) {
+  std::vector<Seat> seats = beside({0, 0});
+  seats[1].device = seats[0].device;
+  ASSERT_EQ(setenv("NCCL_MULTI_RANK_GPU_ENABLE", "0", 1), 0);
+  EXPECT_THROW(require_own_devices(seats), Error);
+  ASSERT_EQ(setenv("NCCL_MULTI_RANK_GPU_ENABLE", "1", 1), 0);
+  EXPECT_NO_THROW(require_own_devices(seats));
+  unsetenv("NCCL_MULTI_RANK_GPU_ENABLE");
 }
 
 TEST(RequireOwnDevices, OtherMachinesAndCpusMayLookAlike) {

@@ -30,6 +30,9 @@ class OwnStream {
   std::optional<c10::StreamGuard> in_stream_;
 };
 
+/// Blocks until the device has done what the calling thread has given it; of the CPU nothing is left to do.
+void wait_for(at::Device device);
+
 /// The most that tensors of this process have taken of a device at once; 0 of the CPU.
 double peak_device_mib(at::Device device);
 

@@ -37,7 +37,8 @@ enum class Binding {
 std::vector<std::vector<int>> place(const std::vector<Core>& cores, const std::vector<Seat>& seats,
                                     Binding binding);
 
-/// NCCL cannot have two ranks on one device. `seats` are all workers'.
+/// NCCL has no two ranks on one device, unless NCCL_MULTI_RANK_GPU_ENABLE=1 tells it to. `seats` are all
+/// workers'.
 /// @throws Error{device} naming the first two that share one, and what to do.
 void require_own_devices(const std::vector<Seat>& seats);
 
