@@ -1,6 +1,7 @@
 #include "lamina/comm/host_copies.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "comm/streamed_copies.hpp"
 

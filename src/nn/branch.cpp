@@ -1,6 +1,7 @@
 #include "lamina/nn/branch.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
 #include "gradients.hpp"

@@ -1,6 +1,7 @@
 #include "lamina/nn/sgd.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 namespace lamina {
 
