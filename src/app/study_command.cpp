@@ -43,6 +43,10 @@ void add_study_command(CLI::App& app) {
       ->add_option("--only", arguments->options.only,
                    "cells that have this in their names; several: any of them")
       ->allow_extra_args(false);
+  command
+      ->add_option("--jobs", arguments->options.jobs,
+                   "so many runs at a time; they slow one another, so not where speed is measured")
+      ->check(CLI::Range(1, 1024));
   command->add_flag("--list", arguments->options.list, "tell what is done and what is not, and run nothing");
   command->add_flag("--resubmit", arguments->options.resubmit,
                     "submit again what was submitted and has left no result");

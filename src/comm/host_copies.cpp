@@ -11,10 +11,12 @@ namespace {
 
 class PlainCopies final : public HostCopies {
  public:
-  void download(const std::vector<at::Tensor>& tensors, Done done) override {
-    std::vector<at::Tensor> copies;
-    for (const at::Tensor& tensor : tensors) copies.push_back(tensor.detach().clone());
-    done(std::move(copies));
+  void download(const std::vector<at::Tensor>& tensors, Done done, std::vector<at::Tensor> into) override {
+    if (into.empty())
+      for (const at::Tensor& tensor : tensors) into.push_back(tensor.detach().clone());
+    else
+      upload(tensors, into);
+    done(std::move(into));
   }
   void upload(const std::vector<at::Tensor>& from, const std::vector<at::Tensor>& to) override {
     const at::NoGradGuard no_grad;

@@ -50,13 +50,12 @@ class StreamedCopies final : public HostCopies {
 
   // The copy within the device is in the stream that computes, so whoever writes to the tensors next does so
   // behind it. Were the tensors themselves read by the side stream, every update would have to wait for it.
-  void download(const std::vector<at::Tensor>& tensors, Done done) override {
+  void download(const std::vector<at::Tensor>& tensors, Done done, std::vector<at::Tensor> into) override {
     wait_until([this] { return under_way_.size() < most_under_way; });
-    UnderWay copy{.held = {}, .on_host = {}, .end = nullptr, .done = std::move(done)};
-    for (const at::Tensor& tensor : tensors) {
-      copy.held.push_back(tensor.detach().clone());
-      copy.on_host.push_back(empty_on_host_like(copy.held.back(), *stream_));
-    }
+    UnderWay copy{.held = {}, .on_host = std::move(into), .end = nullptr, .done = std::move(done)};
+    for (const at::Tensor& tensor : tensors) copy.held.push_back(tensor.detach().clone());
+    if (copy.on_host.empty())
+      for (const at::Tensor& tensor : copy.held) copy.on_host.push_back(empty_on_host_like(tensor, *stream_));
     stream_->wait_for(stream_->record_current());
     stream_->run(copies_of(copy.held, copy.on_host));
     copy.end = stream_->record();

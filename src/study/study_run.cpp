@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <future>
+#include <mutex>
 #include <set>
 
 #include "lamina/core/clock.hpp"
@@ -23,6 +25,14 @@ using Json = nlohmann::json;
 constexpr int config_exit_code = static_cast<int>(ErrorKind::config);
 constexpr int interrupted_exit_code = 130;
 
+// One run of a cell.
+struct Turn {
+  const StudyCell& cell;
+  std::int64_t repeat = 0;
+  std::size_t number = 0;  // from 1
+};
+
+// Jobs take turns one after another; only while its process runs does a job not hold `state_`.
 class StudyRun {
  public:
   StudyRun(const Study& study, const StudyOptions& options)
@@ -33,10 +43,11 @@ class StudyRun {
       throw Error(ErrorKind::config,
                   fmt::format("--only: expected a part of a cell's name, such as {}, found {}",
                               study.cells.front().name, fmt::join(options.only, ", ")));
-    for (const StudyCell* cell : chosen_) {
-      num_runs_ += cell->repeats;
-      num_rounds_ = std::max(num_rounds_, cell->repeats);
-    }
+    std::int64_t num_rounds = 0;
+    for (const StudyCell* cell : chosen_) num_rounds = std::max(num_rounds, cell->repeats);
+    for (std::int64_t repeat = 0; repeat < num_rounds; ++repeat)
+      for (const StudyCell* cell : chosen_)
+        if (repeat < cell->repeats) turns_.push_back({*cell, repeat, turns_.size() + 1});
   }
 
   StudyOutcome run() {
@@ -44,7 +55,10 @@ class StudyRun {
     for (const StudyCell* cell : chosen_)
       if (const std::string was = folder_.prepare(*cell); !was.empty())
         tell("{}: it is defined otherwise than when it ran; what it left is now {}", cell->name, was);
-    by_turns([this](const StudyCell& cell, std::int64_t repeat) { turn(cell, repeat); });
+    std::vector<std::future<void>> jobs;
+    for (int job = 0; job < options_.jobs; ++job)
+      jobs.push_back(std::async(std::launch::async, [this] { take_turns(); }));
+    for (std::future<void>& job : jobs) job.get();
     folder_.write_results();
     if (outcome_.stopped) tell("stopped; the same command goes on");
     fmt::print("\n{}", to_markdown(folder_.rows(), study_));
@@ -52,9 +66,8 @@ class StudyRun {
   }
 
   void list() {
-    by_turns([this](const StudyCell& cell, std::int64_t repeat) {
-      fmt::print("{}, repeat {}: {}\n", cell.name, repeat, state_of(cell, repeat));
-    });
+    for (const Turn& turn : turns_)
+      fmt::print("{}, repeat {}: {}\n", turn.cell.name, turn.repeat, state_of(turn));
   }
 
  private:
@@ -63,24 +76,25 @@ class StudyRun {
     return options_.only.empty() || std::ranges::any_of(options_.only, is_part);
   }
 
-  void by_turns(const std::function<void(const StudyCell&, std::int64_t)>& act) {
-    for (std::int64_t repeat = 0; repeat < num_rounds_; ++repeat)
-      for (const StudyCell* cell : chosen_)
-        if (repeat < cell->repeats && !outcome_.stopped) {
-          ++turn_;
-          act(*cell, repeat);
-        }
+  void take_turns() {
+    std::unique_lock held(state_);
+    try {
+      while (!outcome_.stopped && next_ < turns_.size()) take(turns_[next_++], held);
+    } catch (...) {
+      outcome_.stopped = true;  // for the other jobs, too
+      throw;
+    }
   }
 
-  std::string state_of(const StudyCell& cell, std::int64_t repeat) const {
-    if (folder_.is_outdated(cell)) return "not run since it is defined otherwise";
-    if (const auto row = folder_.row(cell, repeat)) {
+  std::string state_of(const Turn& turn) const {
+    if (folder_.is_outdated(turn.cell)) return "not run since it is defined otherwise";
+    if (const auto row = folder_.row(turn.cell, turn.repeat)) {
       if (row->at("state") == "done") return "done";
       return fmt::format("failed: {}", row->at("error").get<std::string>());
     }
-    if (const auto job = folder_.job(cell, repeat))
+    if (const auto job = folder_.job(turn.cell, turn.repeat))
       return fmt::format("submitted: {}", job->at("job").get<std::string>());
-    return cell.error.empty() ? "not run" : fmt::format("cannot run: {}", cell.error);
+    return turn.cell.error.empty() ? "not run" : fmt::format("cannot run: {}", turn.cell.error);
   }
 
   template <class... Values>
@@ -89,36 +103,37 @@ class StudyRun {
     std::fflush(stdout);
   }
 
-  void tell_of(const StudyCell& cell, std::int64_t repeat, const std::string& what) const {
-    tell("[{}/{}] {}, repeat {}: {}", turn_, num_runs_, cell.name, repeat, what);
+  void tell_of(const Turn& turn, const std::string& what) const {
+    tell("[{}/{}] {}, repeat {}: {}", turn.number, turns_.size(), turn.cell.name, turn.repeat, what);
   }
 
-  void turn(const StudyCell& cell, std::int64_t repeat) {
-    outcome_.stopped = options_.stop_requested();
+  void take(const Turn& turn, std::unique_lock<std::mutex>& held) {
+    const StudyCell& cell = turn.cell;
+    outcome_.stopped |= options_.stop_requested();
     if (outcome_.stopped || failed_.contains(&cell)) return;
-    if (const auto row = folder_.row(cell, repeat); row && row->at("state") == "done") return;
-    if (!cell.error.empty()) return fail(cell, repeat, cell.error, config_exit_code, {});
-    if (folder_.has_ended(cell, repeat)) return gather(cell, repeat);
-    if (!study_.submit.empty()) return submit(cell, repeat);
+    if (const auto row = folder_.row(turn.cell, turn.repeat); row && row->at("state") == "done") return;
+    if (!cell.error.empty()) return fail(turn, cell.error, config_exit_code, {});
+    if (folder_.has_ended(turn.cell, turn.repeat)) return gather(turn);
+    if (!study_.submit.empty()) return submit(turn);
     const Stopwatch watch;
     Json began = circumstances();
     began["machine"] = describe_machine();
-    tell_of(cell, repeat, "runs");
-    const int exit_code =
-        run_child({.command = study_.through.empty() ? plainly(cell, repeat) : through(cell, repeat),
-                   .log = folder_.log(cell, repeat)},
-                  options_.stop_requested);
-    if (exit_code == 0 && folder_.has_ended(cell, repeat))
-      return finish(cell, repeat, began, watch.elapsed_s());
-    outcome_.stopped = options_.stop_requested() || exit_code == interrupted_exit_code;
+    tell_of(turn, "runs");
+    const ChildProcess child{.command = study_.through.empty() ? plainly(turn) : through(turn),
+                             .log = folder_.log(turn.cell, turn.repeat)};
+    held.unlock();
+    const int exit_code = run_child(child, options_.stop_requested);
+    held.lock();
+    if (exit_code == 0 && folder_.has_ended(turn.cell, turn.repeat))
+      return finish(turn, began, watch.elapsed_s());
+    outcome_.stopped |= options_.stop_requested() || exit_code == interrupted_exit_code;
     if (outcome_.stopped) return;
-    fail(cell, repeat, exit_code == 0 ? "it was stopped before its end" : why(cell, repeat, exit_code),
-         exit_code, began);
+    fail(turn, exit_code == 0 ? "it was stopped before its end" : why(turn, exit_code), exit_code, began);
   }
 
-  std::string why(const StudyCell& cell, std::int64_t repeat, int exit_code) const {
+  std::string why(const Turn& turn, int exit_code) const {
     if (exit_code < 0) return fmt::format("killed by signal {}", -exit_code);
-    return last_line(folder_.log(cell, repeat));
+    return last_line(folder_.log(turn.cell, turn.repeat));
   }
 
   // Where and when, but for the machine, of which a job may find another.
@@ -129,69 +144,68 @@ class StudyRun {
   bool trains() const { return study_.command == "train"; }
 
   // Further repeats train from other first values, in another order.
-  std::string seed(const StudyCell& cell, std::int64_t repeat) const {
-    return fmt::format("train.seed={}", cell.seed + repeat);
+  std::string seed(const Turn& turn) const {
+    return fmt::format("train.seed={}", turn.cell.seed + turn.repeat);
   }
 
-  std::vector<std::string> plainly(const StudyCell& cell, std::int64_t repeat) const {
-    std::vector<std::string> command{options_.program, study_.command, folder_.config(cell)};
-    command.insert(command.end(), cell.run.begin() + 1, cell.run.end());
-    command.insert(command.end(), {"--out", folder_.run(cell, repeat)});
-    if (trains()) command.insert(command.end(), {"--resume", "--set", seed(cell, repeat)});
+  std::vector<std::string> plainly(const Turn& turn) const {
+    std::vector<std::string> command{options_.program, study_.command, folder_.config(turn.cell)};
+    command.insert(command.end(), turn.cell.run.begin() + 1, turn.cell.run.end());
+    command.insert(command.end(), {"--out", folder_.run(turn.cell, turn.repeat)});
+    if (trains()) command.insert(command.end(), {"--resume", "--set", seed(turn)});
     return command;
   }
 
   // What launch/run is told beside CONFIG, --out and --resume.
-  std::vector<std::string> launch_arguments(const StudyCell& cell, std::int64_t repeat) const {
+  std::vector<std::string> launch_arguments(const Turn& turn) const {
     std::vector<std::string> arguments{"--lamina", options_.program, "--command", study_.command};
-    for (auto word = cell.run.begin() + 1; word != cell.run.end(); ++word)
+    for (auto word = turn.cell.run.begin() + 1; word != turn.cell.run.end(); ++word)
       arguments.push_back("--argument=" + *word);
-    if (trains()) arguments.insert(arguments.end(), {"--set", seed(cell, repeat)});
+    if (trains()) arguments.insert(arguments.end(), {"--set", seed(turn)});
     return arguments;
   }
 
-  std::vector<std::string> through(const StudyCell& cell, std::int64_t repeat) const {
+  std::vector<std::string> through(const Turn& turn) const {
     std::vector<std::string> command = study_.through;
-    for (std::string& argument : launch_arguments(cell, repeat)) command.push_back(std::move(argument));
-    command.insert(command.end(), {folder_.config(cell), "--out", folder_.run(cell, repeat)});
+    for (std::string& argument : launch_arguments(turn)) command.push_back(std::move(argument));
+    command.insert(command.end(), {folder_.config(turn.cell), "--out", folder_.run(turn.cell, turn.repeat)});
     if (trains()) command.emplace_back("--resume");
     return command;
   }
 
-  void submit(const StudyCell& cell, std::int64_t repeat) {
-    const auto job = folder_.job(cell, repeat);
+  void submit(const Turn& turn) {
+    const auto job = folder_.job(turn.cell, turn.repeat);
     if (job && !options_.resubmit)
-      return tell_of(cell, repeat, fmt::format("no result yet of {}", job->at("job").get<std::string>()));
+      return tell_of(turn, fmt::format("no result yet of {}", job->at("job").get<std::string>()));
     Json submitted = circumstances();
-    const fs::path log = folder_.log(cell, repeat);
-    const int exit_code =
-        run_child({.command = study_.submit,
-                   .environment = {{"LAMINA_CONFIGS", folder_.config(cell)},
-                                   {"LAMINA_OUT", folder_.run(cell, repeat)},
-                                   {"LAMINA_ARGUMENTS",
-                                    fmt::format("{}", fmt::join(launch_arguments(cell, repeat), " "))}},
-                   .log = log},
-                  options_.stop_requested);
-    if (exit_code != 0) return fail(cell, repeat, why(cell, repeat, exit_code), exit_code, submitted);
+    const fs::path log = folder_.log(turn.cell, turn.repeat);
+    const int exit_code = run_child(
+        {.command = study_.submit,
+         .environment = {{"LAMINA_CONFIGS", folder_.config(turn.cell)},
+                         {"LAMINA_OUT", folder_.run(turn.cell, turn.repeat)},
+                         {"LAMINA_ARGUMENTS", fmt::format("{}", fmt::join(launch_arguments(turn), " "))}},
+         .log = log},
+        options_.stop_requested);
+    if (exit_code != 0) return fail(turn, why(turn, exit_code), exit_code, submitted);
     submitted["job"] = last_line(log);
-    folder_.keep_job(cell, repeat, submitted);
-    tell_of(cell, repeat, fmt::format("submitted: {}", last_line(log)));
+    folder_.keep_job(turn.cell, turn.repeat, submitted);
+    tell_of(turn, fmt::format("submitted: {}", last_line(log)));
   }
 
   // A job's result, or of a run that ended while nobody was there to note it.
-  void gather(const StudyCell& cell, std::int64_t repeat) {
-    finish(cell, repeat, folder_.job(cell, repeat).value_or(Json::object()), {});
+  void gather(const Turn& turn) {
+    finish(turn, folder_.job(turn.cell, turn.repeat).value_or(Json::object()), {});
   }
 
-  void finish(const StudyCell& cell, std::int64_t repeat, Json row, std::optional<double> seconds) {
+  void finish(const Turn& turn, Json row, std::optional<double> seconds) {
     row["state"] = "done";
     if (seconds) row["seconds"] = *seconds;
-    row.update(measured(folder_.run(cell, repeat)));
-    if (trains()) row.update(learned(folder_.run(cell, repeat), batch_of(cell), study_.to_accuracy));
-    keep(cell, repeat, row);
-    tell_of(cell, repeat,
-            fmt::format("{:.1f} images/s{}", row.value("images_per_s", 0.0),
-                        seconds ? fmt::format(", took {:.0f} s", *seconds) : ""));
+    row.update(measured(folder_.run(turn.cell, turn.repeat)));
+    if (trains())
+      row.update(learned(folder_.run(turn.cell, turn.repeat), batch_of(turn.cell), study_.to_accuracy));
+    keep(turn, row);
+    tell_of(turn, fmt::format("{:.1f} images/s{}", row.value("images_per_s", 0.0),
+                              seconds ? fmt::format(", took {:.0f} s", *seconds) : ""));
   }
 
   static double batch_of(const StudyCell& cell) {
@@ -200,18 +214,18 @@ class StudyRun {
     return std::stod(batch->second);
   }
 
-  void fail(const StudyCell& cell, std::int64_t repeat, const std::string& error, int exit_code, Json row) {
+  void fail(const Turn& turn, const std::string& error, int exit_code, Json row) {
     row["state"] = "failed";
     row["error"] = error;
     row["exit_code"] = exit_code;
-    keep(cell, repeat, row);
-    tell_of(cell, repeat, fmt::format("failed: {}", error));
-    failed_.insert(&cell);
-    outcome_.failures.push_back({cell.name, error, exit_code});
+    keep(turn, row);
+    tell_of(turn, fmt::format("failed: {}", error));
+    failed_.insert(&turn.cell);
+    outcome_.failures.push_back({turn.cell.name, error, exit_code});
   }
 
-  void keep(const StudyCell& cell, std::int64_t repeat, const Json& row) {
-    folder_.keep_row(cell, repeat, row);
+  void keep(const Turn& turn, const Json& row) {
+    folder_.keep_row(turn.cell, turn.repeat, row);
     folder_.write_results();
   }
 
@@ -219,7 +233,10 @@ class StudyRun {
   const StudyOptions& options_;
   StudyFolder folder_;
   std::vector<const StudyCell*> chosen_;
-  std::int64_t num_runs_ = 0, num_rounds_ = 0, turn_ = 0;
+  std::vector<Turn> turns_;
+
+  std::mutex state_;  // of what follows, and of the folder
+  std::size_t next_ = 0;
   std::set<const StudyCell*> failed_;
   StudyOutcome outcome_;
 };

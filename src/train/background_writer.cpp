@@ -72,12 +72,23 @@ double BackgroundWriter::save(const Stage& stage, const Packet& mark, const Vers
   std::vector<ModuleState> state = state_of(stage, versions);
   std::vector<at::Tensor> tensors;
   for (const at::Tensor* tensor : changing_tensors(state)) tensors.push_back(*tensor);
-  copies_->download(tensors, [this, state = std::move(state), mark](std::vector<at::Tensor> copies) mutable {
+  auto put_write = [this, state = std::move(state), mark,
+                    index = stage.index()](std::vector<at::Tensor> copies) mutable {
     const std::vector<at::Tensor*> places = changing_tensors(state);
-    for (std::size_t i = 0; i < places.size(); ++i) *places[i] = std::move(copies[i]);
-    put([this, state = std::move(state), mark] { write(state, mark); });
-  });
+    for (std::size_t i = 0; i < places.size(); ++i) *places[i] = copies[i];
+    put([this, state = std::move(state), mark, index, copies = std::move(copies)] {
+      write(state, mark);
+      end_of(index, copies);
+    });
+  };
+  copies_->download(tensors, std::move(put_write), take_written(stage.index()));
   return waited_s;
+}
+
+// Taken anew for every checkpoint, copies would fragment the memory of the steps between.
+std::vector<at::Tensor> BackgroundWriter::take_written(int stage) {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(written_[stage], {});
 }
 
 void BackgroundWriter::write(const std::vector<ModuleState>& state, const Packet& mark) {
@@ -86,6 +97,11 @@ void BackgroundWriter::write(const std::vector<ModuleState>& state, const Packet
   const std::lock_guard lock(mutex_);
   notes_.push_back(std::move(note));
   cost_.write_s += watch.elapsed_s();
+}
+
+void BackgroundWriter::end_of(int stage, const std::vector<at::Tensor>& copies) {
+  const std::lock_guard lock(mutex_);
+  written_[stage] = copies;
   if (--num_open_ == 0) ++cost_.written;
 }
 

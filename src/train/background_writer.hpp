@@ -5,6 +5,7 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -27,8 +28,8 @@ namespace lamina {
 /// for anybody: a checkpoint is complete some steps after its mark.
 ///
 /// Threads  the calls are the worker's.
-/// Memory   a copy of the worker's state while it is being written: of one checkpoint, so a mark that comes
-///          before that is done waits.
+/// Memory   a copy of the worker's state, kept from one checkpoint to the next: of one, so a mark that comes
+///          before that is written waits.
 /// Errors   what a write threw is thrown by the calls that come after it; nothing more is written then.
 class BackgroundWriter {
  public:
@@ -74,7 +75,9 @@ class BackgroundWriter {
 
   void put(Job job);
   void serve();
+  std::vector<at::Tensor> take_written(int stage);
   void write(const std::vector<ModuleState>& state, const Packet& mark);
+  void end_of(int stage, const std::vector<at::Tensor>& copies);
   void complete(const Packet& mark);
   void check() const;
 
@@ -90,6 +93,7 @@ class BackgroundWriter {
   std::size_t num_open_ = 0;                                 // stages copied and not yet written
   std::optional<std::pair<std::int64_t, PacketKind>> mark_;  // of which they are
   std::vector<std::string> notes_;
+  std::map<int, std::vector<at::Tensor>> written_;  // by stage: copies to be filled anew
   std::optional<Manifest> newest_;
   CheckpointCost cost_;
   std::exception_ptr error_;

@@ -66,6 +66,18 @@ class Study(LaminaTest):
         self.assertIn("dgl, repeat 0: runs\n", told)
         self.assertRegex(told, r"\| dgl \| 2 \| [\d.]+ \([\d.]+ to [\d.]+\) \|")
 
+    def test_several_jobs_run_at_a_time_and_leave_what_one_leaves(self):
+        text = "base: small.yaml\naxes: {train.batch: [8, 16, 32]}\nrun: train\n"
+        told = self.study(text, "--jobs", "2").stdout
+        order = [line.split(": ")[-1].split(" ")[-1] if "took" not in line else "ended"
+                 for line in told.splitlines() if line.startswith("study: [")]
+        self.assertEqual(order[:2], ["runs", "runs"])  # two begin before one has ended
+        self.assertEqual((order.count("runs"), order.count("ended")), (3, 3))
+        side_by_side = [row["params_sha256"] for row in self.rows()]
+        shutil.rmtree(self.out)
+        self.study()
+        self.assertEqual([row["params_sha256"] for row in self.rows()], side_by_side)
+
     def test_a_row_tells_what_was_measured_of_what_where(self):
         self.study(BENCH.replace("repeats: 2", "repeats: 1"))
         row = self.rows()[1]

@@ -20,9 +20,15 @@ TEST(HostCopies, OfTheCpuAreDoneWhenTheCallReturns) {
   EXPECT_FALSE(down[0].requires_grad());
   EXPECT_FALSE(down[0].is_alias_of(source));
 
+  std::vector<at::Tensor> again;
+  copies->download(
+      {source * 2, at::zeros({})}, [&](std::vector<at::Tensor> made) { again = std::move(made); }, down);
+  EXPECT_TRUE(again[0].is_same(down[0]));
+  EXPECT_TRUE(at::equal(again[0], source * 2));
+
   const at::Tensor target = at::zeros({2, 3, 4, 4});
   copies->upload({down[0]}, {target});
-  EXPECT_TRUE(at::equal(target, source));
+  EXPECT_TRUE(at::equal(target, source * 2));
   copies->finish();
 }
 

@@ -175,7 +175,7 @@ TEST(SnapshotPlane, ARunThatGoesOnHasTheVersionsThatItWouldHaveHad) {
 // Copies that come to the host only when somebody waits for all of them.
 class LateCopies final : public HostCopies {
  public:
-  void download(const std::vector<at::Tensor>& tensors, Done done) override {
+  void download(const std::vector<at::Tensor>& tensors, Done done, std::vector<at::Tensor>) override {
     std::vector<at::Tensor> copies;
     for (const at::Tensor& tensor : tensors) copies.push_back(tensor.detach().clone());
     late_.push_back([copies, done = std::move(done)] { done(copies); });

@@ -22,7 +22,7 @@ using tests::two_stages;
 class HeldCopies final : public HostCopies {
  public:
   explicit HeldCopies(std::vector<std::function<void()>>& held) : held_(held) {}
-  void download(const std::vector<at::Tensor>& tensors, Done done) override {
+  void download(const std::vector<at::Tensor>& tensors, Done done, std::vector<at::Tensor>) override {
     std::vector<at::Tensor> copies;
     for (const at::Tensor& tensor : tensors) copies.push_back(tensor.detach().clone());
     held_.push_back([copies, done = std::move(done)] { done(copies); });

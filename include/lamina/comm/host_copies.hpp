@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace lamina {
@@ -26,7 +27,10 @@ class HostCopies {
   /// Copies the tensors as they are here in the caller's stream, and has `done` called with the copies once
   /// they are there, in the order of the calls. Waits only while the copies of several calls are under way.
   /// @throws what an earlier `done` threw, or Error{device}.
-  virtual void download(const std::vector<at::Tensor>& tensors, Done done) = 0;
+  /// `into`: copies that an earlier call made of tensors of the same sizes and strides, to be filled anew;
+  /// none: new ones are made.
+  virtual void download(const std::vector<at::Tensor>& tensors, Done done, std::vector<at::Tensor> into) = 0;
+  void download(const std::vector<at::Tensor>& tensors, Done done) { download(tensors, std::move(done), {}); }
 
   /// Fills `to`, dense tensors on the device, with `from` on the host, of equal sizes, behind what the
   /// caller's stream has been given before and ahead of what it is given afterwards. Does not wait for the
