@@ -248,7 +248,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Mistake{"a: 1\nb: [1, 2\n", "c.yaml:"},
                     Mistake{"a: 1\n\tb: 2\n", "c.yaml:2: expected YAML"},
                     Mistake{"a: *nobody\n", "c.yaml:1: expected YAML"},
-                    Mistake{"a: 1\n---\nb: 2\n", "c.yaml:3: expected one YAML document, found a second"},
+                    Mistake{"a: 1\n---\nb: 2\n", "c.yaml:2: expected one YAML document, found a second"},
                     Mistake{"&a, b", "c.yaml:1: expected one YAML document, found a second"},
                     Mistake{"just words\n", "c.yaml:1: expected keys with values, found 'just words'"},
                     Mistake{"- a\n- b\n", "c.yaml:1: expected keys with values, found ['a', 'b']"},
