@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "lamina/core/error.hpp"
 
@@ -60,6 +61,9 @@ Whereabouts whereabouts(const WhereaboutsNumbers& numbers) {
       activity >= std::ssize(activity_names))
     throw Error(ErrorKind::contract,
                 fmt::format("expected an action and an activity, found {} and {}", op, activity));
+  for (const std::int64_t number : {stage, other, micro})
+    if (!std::in_range<int>(number))
+      throw Error(ErrorKind::contract, fmt::format("expected a stage or a micro-batch, found {}", number));
   return {.step = step,
           .op = static_cast<Op>(op),
           .activity = static_cast<Activity>(activity),

@@ -3,9 +3,9 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "beat_numbers.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/process.hpp"
 #include "snapshot_links.hpp"
@@ -14,7 +14,6 @@ namespace lamina {
 namespace {
 
 using Json = nlohmann::json;
-using Numbers = std::vector<std::int64_t>;
 
 constexpr int center = 0;
 constexpr const char* sentence_part = "sentence";
@@ -23,50 +22,7 @@ std::string beat_part(int worker) {
   return fmt::format("beat.{}", worker);
 }
 
-// The numbers before a worker's whereabouts, which stand last.
-Numbers numbers_and(Numbers numbers, const Whereabouts& where) {
-  const WhereaboutsNumbers at = to_numbers(where);
-  numbers.insert(numbers.end(), at.begin(), at.end());
-  return numbers;
-}
-
-Whereabouts last_of(const std::int64_t* numbers) {
-  WhereaboutsNumbers at;
-  std::copy_n(numbers, at.size(), at.begin());
-  return whereabouts(at);
-}
-
-Numbers numbers_of(const WorkerBeat& told) {
-  return numbers_and({told.beat.moves, static_cast<std::int64_t>(told.beat.doing), told.beat.exit_code},
-                     told.where);
-}
-
-WorkerBeat beat_of(const std::int64_t* numbers) {
-  if (numbers[1] < 0 || numbers[1] > static_cast<std::int64_t>(Doing::rest))
-    throw Error(ErrorKind::contract, fmt::format("expected what a worker is about, found {}", numbers[1]));
-  return {.beat = {.moves = numbers[0],
-                   .doing = static_cast<Doing>(numbers[1]),
-                   .exit_code = static_cast<int>(numbers[2])},
-          .where = last_of(numbers + 3)};
-}
-
-Numbers numbers_of(const Sentence& sentence) {
-  return numbers_and({static_cast<std::int64_t>(sentence.cause.condition), sentence.cause.worker,
-                      static_cast<std::int64_t>(1e3 * sentence.standstill_s), sentence.exit_code},
-                     sentence.where);
-}
-
-Sentence sentence_of(const std::int64_t* numbers) {
-  if (numbers[0] < static_cast<std::int64_t>(Condition::stuck) ||
-      numbers[0] > static_cast<std::int64_t>(Condition::failed))
-    throw Error(ErrorKind::contract, fmt::format("expected what ends a run, found {}", numbers[0]));
-  return {.cause = {.condition = static_cast<Condition>(numbers[0]), .worker = static_cast<int>(numbers[1])},
-          .standstill_s = 1e-3 * static_cast<double>(numbers[2]),
-          .exit_code = static_cast<int>(numbers[3]),
-          .where = last_of(numbers + 4)};
-}
-
-at::Tensor tensor_of(const Numbers& numbers) {
+at::Tensor tensor_of(const BeatNumbers& numbers) {
   return at::tensor(numbers, at::kLong);
 }
 
@@ -120,7 +76,7 @@ void BeatLink::send(const Sentence& sentence) {
   send(sentence_part, numbers_of(sentence));
 }
 
-void BeatLink::send(const std::string& name, const Numbers& numbers) {
+void BeatLink::send(const std::string& name, const BeatNumbers& numbers) {
   const auto snapshot = std::make_shared<const Snapshot>(
       Snapshot{.part = name, .version = ++version_, .tensors = {tensor_of(numbers)}});
   if (worker_ != center) return exchange_->send(center, snapshot);

@@ -9,25 +9,10 @@
 
 #include "lamina/comm/exchange.hpp"
 #include "lamina/comm/transport.hpp"
-#include "lamina/control/life_signs.hpp"
-#include "lamina/pipeline/whereabouts.hpp"
 #include "lamina/train/run_plan.hpp"
+#include "train/beat_numbers.hpp"
 
 namespace lamina {
-
-/// What a worker tells of itself.
-struct WorkerBeat {
-  Beat beat{};
-  Whereabouts where{};
-};
-
-/// What worker 0 tells the others of the run's end.
-struct Sentence {
-  EndCause cause{};
-  double standstill_s = 0;  ///< how long that worker had been silent, or in one action
-  int exit_code = 0;        ///< that the run ends with
-  Whereabouts where{};      ///< where that worker was
-};
 
 /// A worker process, as others name it.
 struct WorkerName {
@@ -65,7 +50,7 @@ class BeatLink {
   void finish(Seconds limit) { exchange_->finish(limit); }
 
  private:
-  void send(const std::string& name, const std::vector<std::int64_t>& numbers);
+  void send(const std::string& name, const BeatNumbers& numbers);
   void received(const Snapshot& snapshot) const;
   std::vector<ExchangePeer> peers(const std::vector<std::string>& addresses) const;
 

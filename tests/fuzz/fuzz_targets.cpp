@@ -4,6 +4,7 @@
 
 namespace lamina {
 
+bool fuzz_beats(std::string_view bytes);
 bool fuzz_cifar(std::string_view bytes);
 bool fuzz_config(std::string_view bytes);
 bool fuzz_handshake(std::string_view bytes);
@@ -21,6 +22,7 @@ namespace {
 // What compresses, as .gz, MATLAB's and PNG do, may become 1032 times as long; a PNG's pixel may take a bit
 // there and three bytes here, a JPEG's block of 64 a bit.
 constexpr auto targets = std::to_array<FuzzTarget>({
+    {"beats", fuzz_beats, 128, 1},
     {"cifar", fuzz_cifar, 8 << 10, 16},
     {"config", fuzz_config, 4 << 10, 16},
     {"handshake", fuzz_handshake, 512, 1},
