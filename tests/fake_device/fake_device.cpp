@@ -119,7 +119,13 @@ struct Block {
   void* memory;
   std::size_t num_bytes;
   c10::StreamId home;
-  std::set<c10::StreamId> users{};  // recorded
+  std::set<c10::StreamId> users{};  // recorded, with the lock of `recording` held
+
+  // Several receivers of one tensor record it at a time.
+  static std::mutex& recording() {
+    static std::mutex mutex;
+    return mutex;
+  }
 };
 
 // Not freed: who reads it too late is to see it, not to crash.
@@ -217,6 +223,7 @@ void foreach_add(at::TensorList sums, at::TensorList values, const at::Scalar&) 
 }
 
 void record_stream(at::Tensor& self, c10::Stream user) {
+  const std::lock_guard lock(Block::recording());
   static_cast<Block*>(self.storage().data_ptr().get_context())->users.insert(user.id());
 }
 
