@@ -58,7 +58,9 @@ BeatNumbers numbers_of(const Sentence& sentence) {
 }
 
 Sentence sentence_of(const std::int64_t* numbers) {
+  constexpr std::int64_t a_year_ms = 366LL * 86'400'000;
   require_between(numbers[1], -1, 1 << 20, "a worker");
+  require_between(numbers[2], 0, a_year_ms, "milliseconds");
   return {.cause = {.condition = one_of(numbers[0], Condition::stuck, Condition::failed, "what ends a run"),
                     .worker = static_cast<int>(numbers[1])},
           .standstill_s = 1e-3 * static_cast<double>(numbers[2]),
