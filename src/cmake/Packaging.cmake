@@ -45,7 +45,7 @@ install(PROGRAMS launch/run launch/report launch/fetch_data DESTINATION ${lamina
 install(DIRECTORY launch/ DESTINATION ${lamina_share}/launch FILES_MATCHING PATTERN "*.py" PATTERN __pycache__ EXCLUDE)
 install(DIRECTORY cluster DESTINATION ${lamina_share} USE_SOURCE_PERMISSIONS PATTERN image EXCLUDE)
 install(DIRECTORY configs DESTINATION ${lamina_share})
-install(DIRECTORY docs DESTINATION ${lamina_doc} FILES_MATCHING PATTERN "*.md")
+install(DIRECTORY docs DESTINATION ${lamina_doc} FILES_MATCHING PATTERN "*.md" PATTERN "*.png" PATTERN "*.csv")
 install(FILES README.md DESTINATION ${lamina_doc})
 install(FILES src/package/copyright DESTINATION ${lamina_doc})
 install(CODE "execute_process(COMMAND_ERROR_IS_FATAL ANY COMMAND
