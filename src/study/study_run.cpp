@@ -108,11 +108,10 @@ class StudyRun {
   }
 
   void take(const Turn& turn, std::unique_lock<std::mutex>& held) {
-    const StudyCell& cell = turn.cell;
     outcome_.stopped |= options_.stop_requested();
-    if (outcome_.stopped || failed_.contains(&cell)) return;
+    if (outcome_.stopped || failed_.contains(&turn.cell)) return;
     if (const auto row = folder_.row(turn.cell, turn.repeat); row && row->at("state") == "done") return;
-    if (!cell.error.empty()) return fail(turn, cell.error, config_exit_code, {});
+    if (!turn.cell.error.empty()) return fail(turn, turn.cell.error, config_exit_code, {});
     if (folder_.has_ended(turn.cell, turn.repeat)) return gather(turn);
     if (!study_.submit.empty()) return submit(turn);
     const Stopwatch watch;

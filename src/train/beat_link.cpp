@@ -2,10 +2,8 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
-#include "beat_numbers.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/process.hpp"
 #include "snapshot_links.hpp"
