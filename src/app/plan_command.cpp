@@ -9,6 +9,7 @@
 #include "commands.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
+#include "lamina/pipeline/end_to_end_schedule.hpp"
 #include "lamina/study/module_profile.hpp"
 #include "lamina/study/simulated_pipeline.hpp"
 
@@ -56,7 +57,7 @@ class Planner {
   Planner(const PlanArguments& arguments, const RunPlan& plan, const ModuleProfile& profile)
       : arguments_(arguments), plan_(plan), profile_(profile) {}
 
-  StagePlan cut(std::int64_t window, bool lookahead, std::int64_t workers, bool replicas) const {
+  StageProblem problem(std::int64_t window, bool lookahead, std::int64_t workers) const {
     StageProblem problem =
         stage_problem(profile_, window, lookahead, static_cast<int>(plan_.config.pipeline.buffers));
     problem.speeds.assign(static_cast<std::size_t>(workers), 1.0);
@@ -69,14 +70,17 @@ class Planner {
     }
     if (arguments_.memory_mib > 0) problem.most_bytes = mib * arguments_.memory_mib;
     problem.bytes_per_s = mib * arguments_.mib_per_s;
-    problem.replicas = replicas;
-    return plan_stages(problem);
+    return problem;
+  }
+
+  StagePlan cut(std::int64_t window, bool lookahead, std::int64_t workers) const {
+    return plan_stages(problem(window, lookahead, workers));
   }
 
   /// Images a second with the best cut; nothing if there is none within the memory.
   std::optional<double> price(std::int64_t window, bool lookahead, std::int64_t workers) const {
     try {
-      return images_per_s(cut(window, lookahead, workers, false));
+      return images_per_s(cut(window, lookahead, workers));
     } catch (const Error&) {
       return std::nullopt;
     }
@@ -136,19 +140,24 @@ class Planner {
   }
 
   // For so many workers, of which several may share a stage.
-  void print_replicas(std::int64_t window, bool lookahead, std::int64_t workers, double alone) const {
-    const StagePlan plan = cut(window, lookahead, workers, true);
-    std::vector<int> replicas;
-    for (const PlannedStage& stage : plan.stages) replicas.push_back(stage.replicas);
-    const auto most = *std::max_element(replicas.begin(), replicas.end());
-    fmt::print(
-        "{} workers with replicas: {:.1f} images/s, {:.2f} times that, with pipeline.stages: [{}], "
-        "pipeline.replicas: [{}]{}\n",
-        workers, images_per_s(plan), images_per_s(plan) / alone, fmt::join(plan.ends(), ", "),
-        fmt::join(replicas, ", "), most > 1 ? "" : " (none helps)");
+  void print_replicas(std::int64_t window, bool lookahead, std::int64_t workers,
+                      const StagePlan& best) const {
+    StageProblem shared = problem(window, lookahead, workers);
+    print_replicas("one more worker for its slowest stage", with_a_replica(shared, best), best);
+    shared.replicas = true;
+    print_replicas(fmt::format("the best for {} workers", workers), plan_stages(shared), best);
   }
 
  private:
+  void print_replicas(const std::string& what, const StagePlan& plan, const StagePlan& best) const {
+    std::vector<int> replicas;
+    for (const PlannedStage& stage : plan.stages) replicas.push_back(stage.replicas);
+    fmt::print(
+        "{}: {:.1f} images/s, {:.2f} times that, with pipeline.stages: [{}], pipeline.replicas: [{}]\n", what,
+        images_per_s(plan), images_per_s(plan) / images_per_s(best), fmt::join(plan.ends(), ", "),
+        fmt::join(replicas, ", "));
+  }
+
   const PlanArguments& arguments_;
   const RunPlan& plan_;
   const ModuleProfile& profile_;
@@ -157,18 +166,19 @@ class Planner {
 void run_plan_command(const PlanArguments& arguments) {
   const RunPlan plan = arguments.plan();
   const ModuleProfile profile = profile_of(arguments, plan);
+  for (const std::int64_t wanted : arguments.windows)
+    profile.of_window(wanted);  // or it says that it is missing
   const Planner planner(arguments, plan, profile);
   const std::int64_t stages = wanted_stages(plan.config.pipeline.stages);
   const std::int64_t window = plan.stage_options.window;
   const bool lookahead = plan.config.method.mlaan.looks_ahead();
   planner.print_modules();
-  const StagePlan best = planner.cut(window, lookahead, stages, false);
+  const StagePlan best = planner.cut(window, lookahead, stages);
   planner.print_stages(best);
   planner.print_prices(stages);
-  if (arguments.speeds.empty())
+  if (arguments.speeds.empty() && may_share_stages(plan.config.pipeline.schedule))
     planner.print_replicas(window, lookahead,
-                           std::max(arguments.workers, stages + (arguments.workers > 0 ? 0 : 1)),
-                           planner.images_per_s(best));
+                           std::max(arguments.workers, stages + (arguments.workers > 0 ? 0 : 1)), best);
   if (arguments.write.empty()) return;
   RunConfig config = plan.config;
   config.pipeline.stages = best.ends();

@@ -75,7 +75,7 @@ SimulatedPipeline pipeline_of(const SimulateArguments& arguments, std::int64_t& 
     std::optional<ModuleProfile> profile;
     if (!arguments.profile.empty())
       profile = read_profile(arguments.profile, plan,
-                             arguments.scale_batch ? ProfiledBatch::in_any_size : ProfiledBatch::same);
+                             arguments.scale_batch ? ProfiledBatch::in_proportion : ProfiledBatch::same);
     if (arguments.best_cut) {
       if (!profile) throw Error(ErrorKind::config, "--best-cut: expected a --profile to cut by, found none");
       plan = best_cut(plan, *profile);
@@ -140,7 +140,8 @@ void add_options(CLI::App& command, SimulateArguments& arguments) {
   command.add_option("--profile", arguments.profile,
                      "takes these times from what lamina plan --profile wrote");
   command.add_flag("--scale-batch", arguments.scale_batch,
-                   "the profile may be of another batch: costs are in proportion to it");
+                   "the profile may be of another batch, schedule and micro-batches: costs are in proportion "
+                   "to the batch");
   command.add_flag("--best-cut", arguments.best_cut, "cuts into stages as lamina plan would, by these times");
   command.add_option("--speeds", arguments.speeds, "of the workers: one each, by commas")
       ->delimiter(',')

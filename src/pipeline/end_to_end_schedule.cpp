@@ -238,6 +238,16 @@ std::vector<std::string> end_to_end_schedule_names() {
   return names;
 }
 
+bool may_share_stages(const std::string& schedule) {
+  return schedule == "streaming" || schedule == "data_parallel";
+}
+
+void check_replicas(const std::string& schedule, const std::vector<std::int64_t>& replicas) {
+  if (may_share_stages(schedule)) return;
+  for (const std::int64_t workers : replicas)
+    if (workers != 1) refuse("pipeline.replicas", "1 with schedule " + schedule, static_cast<int>(workers));
+}
+
 std::vector<WorkerGroup> interleaved_groups(int num_stages, int num_workers) {
   if (num_stages % num_workers != 0)
     refuse("pipeline.stages",
@@ -258,6 +268,9 @@ Schedule end_to_end_schedule(const std::string& name, const std::vector<WorkerGr
   if (found == generators().end())
     throw Error(ErrorKind::contract, fmt::format("expected one of the schedules {}, found {}",
                                                  fmt::join(end_to_end_schedule_names(), ", "), name));
+  std::vector<std::int64_t> replicas;
+  for (const WorkerGroup& group : groups) replicas.push_back(group.replicas);
+  check_replicas(name, replicas);
   return found->second(groups, micro_batches);
 }
 

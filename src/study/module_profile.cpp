@@ -63,6 +63,14 @@ WindowProfile measure_window(const RunPlan& plan, int repeats) {
   return profile;
 }
 
+// One worker a stage: what replicas share is divided where a plan has some.
+RunPlan without_replicas(const RunPlan& plan) {
+  RunConfig config = plan.config;
+  config.pipeline.replicas = std::int64_t{1};
+  config.pipeline.workers = static_cast<std::int64_t>(plan.groups.size());
+  return make_run_plan(std::move(config), {});
+}
+
 RunPlan with_window(const RunPlan& plan, std::int64_t window) {
   if (plan.stage_options.window == window) return plan;
   RunConfig config = plan.config;
@@ -117,6 +125,7 @@ ModuleProfile measure_profile(const RunPlan& plan, const std::vector<std::int64_
   ModuleProfile profile{
       .of = fields_that_decide(plan.config),
       .machine = fmt::format("{}, {} processors", host_name(), std::thread::hardware_concurrency())};
+  const RunPlan alone = without_replicas(plan);
   const std::int64_t bytes_per_value = plan.stage_options.rounds_output ? 2 : 4;
   for (const ModuleSpec& module : plan.modules) {
     const FeatureShape& out = module.out;
@@ -126,7 +135,7 @@ ModuleProfile measure_profile(const RunPlan& plan, const std::vector<std::int64_
     profile.gradient_bytes.push_back(4.0 * static_cast<double>(module.parameters()));
   }
   for (const std::int64_t window : windows)
-    profile.windows.push_back(measure_window(with_window(plan, window), repeats));
+    profile.windows.push_back(measure_window(with_window(alone, window), repeats));
   return profile;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -15,7 +16,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int format_version = 1;
+constexpr int format_version = 2;  // 2: knows the schedule, its micro-batches, and whether it recomputes
 
 Json to_json(const RunCost& cost) {
   return {cost.seconds, cost.kept_bytes, cost.peak_bytes};
@@ -63,6 +64,15 @@ bool is_whole(const ModuleProfile& profile, std::size_t num_modules) {
          });
 }
 
+double batch_of(const ModuleProfile& profile, const std::filesystem::path& path) {
+  const auto found = profile.of.find("train.batch");
+  if (const double batch = found == profile.of.end() ? 0 : std::strtod(found->second.c_str(), nullptr);
+      batch > 0)
+    return batch;
+  throw Error(ErrorKind::config,
+              fmt::format("{}: expected the profile of a batch, found none", path.string()));
+}
+
 // As of a batch so many times as large.
 void scale(ModuleProfile& profile, double factor) {
   const auto scale_run = [factor](RunCost& run) {
@@ -79,7 +89,7 @@ void scale(ModuleProfile& profile, double factor) {
 }  // namespace
 
 std::map<std::string, std::string> fields_that_decide(const RunConfig& config) {
-  constexpr std::array<std::string_view, 11> decide = {"model.",
+  constexpr std::array<std::string_view, 14> decide = {"model.",
                                                        "partition.",
                                                        "method.",
                                                        "train.batch",
@@ -88,7 +98,10 @@ std::map<std::string, std::string> fields_that_decide(const RunConfig& config) {
                                                        "pipeline.threads",
                                                        "pipeline.device",
                                                        "pipeline.memory_format",
+                                                       "pipeline.micro_batches",
                                                        "pipeline.precision",
+                                                       "pipeline.recompute",
+                                                       "pipeline.schedule",
                                                        "pipeline.transfer"};
   constexpr std::array<std::string_view, 3> may_differ = {"model.init", "method.mlaan.window",
                                                           "method.mlaan.across_stages"};
@@ -123,18 +136,21 @@ ModuleProfile read_profile(const std::filesystem::path& path, const RunPlan& pla
   const std::string text = read_file(path);
   ModuleProfile profile;
   try {
-    profile = module_profile(Json::parse(text));
+    const Json json = Json::parse(text);
+    if (const int format = json.at("format").get<int>(); format != format_version)
+      throw Error(ErrorKind::config,
+                  fmt::format("{}: expected a profile of format {}, found {}; measure anew", path.string(),
+                              format_version, format));
+    profile = module_profile(json);
   } catch (const Json::exception&) {
     throw Error(
         ErrorKind::config,
         fmt::format("{}: expected a profile that lamina plan wrote, found something else", path.string()));
   }
   std::map<std::string, std::string> wanted = fields_that_decide(plan.config);
-  const std::string batch_key = "train.batch";
-  if (const auto of = profile.of.find(batch_key);
-      batch == ProfiledBatch::in_any_size && of != profile.of.end()) {
-    scale(profile, static_cast<double>(plan.config.train.batch) / std::stod(of->second));
-    wanted.erase(batch_key);
+  if (batch == ProfiledBatch::in_proportion) {
+    scale(profile, static_cast<double>(plan.config.train.batch) / batch_of(profile, path));
+    for (const char* key : {"train.batch", "pipeline.schedule", "pipeline.micro_batches"}) wanted.erase(key);
   }
   for (const auto& [key, value] : wanted) {
     const auto found = profile.of.find(key);

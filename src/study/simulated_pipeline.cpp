@@ -65,6 +65,7 @@ std::vector<WorkerGroup> chain_groups(const PipelineConfig& config, int& num_sta
                 fmt::format("pipeline.replicas: expected positive numbers that add up to the {} worker(s), "
                             "found [{}]",
                             workers, fmt::join(replicas, ", ")));
+  check_replicas(config.schedule, replicas);
   const auto num_groups = static_cast<std::int64_t>(replicas.size());
   const auto* wanted = std::get_if<std::int64_t>(&config.stages);
   const std::int64_t stages = wanted && *wanted > 1 ? *wanted : num_groups;

@@ -13,6 +13,32 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
+double pace(const PlannedStage& stage) {
+  return std::max(stage.seconds, stage.send_s);
+}
+
+// On so many workers, of which the slowest has this speed.
+PlannedStage planned(const StageProblem& problem, const StageCost& cost, PlannedStage stage, double speed) {
+  const int replicas = stage.replicas;
+  stage.seconds = cost.seconds / speed / replicas;
+  stage.bytes = cost.bytes;
+  if (problem.bytes_per_s == 0) return stage;
+  stage.seconds += 2 * cost.gradient_bytes * (replicas - 1) / replicas / problem.bytes_per_s;
+  if (stage.last + 1 < problem.num_pieces) stage.send_s = cost.message_bytes / replicas / problem.bytes_per_s;
+  return stage;
+}
+
+StagePlan plan_of(std::vector<PlannedStage> stages) {
+  StagePlan plan{.stages = std::move(stages)};
+  const auto slowest =
+      std::max_element(plan.stages.begin(), plan.stages.end(),
+                       [](const PlannedStage& a, const PlannedStage& b) { return pace(a) < pace(b); });
+  plan.step_s = pace(*slowest);
+  plan.slowest = static_cast<int>(slowest - plan.stages.begin());
+  plan.by_link = slowest->send_s > slowest->seconds;
+  return plan;
+}
+
 // Plans of the first pieces on the first workers, from those of fewer.
 class Search {
  public:
@@ -68,24 +94,15 @@ class Search {
   }
 
   PlannedStage stage_of(int first, int last, int first_worker, int replicas) const {
-    const StageCost& cost = costs_[place(first, last)];
     const auto speeds = problem_.speeds.begin() + first_worker;
-    const double speed = *std::min_element(speeds, speeds + replicas);
-    PlannedStage stage{first, last, first_worker, replicas, cost.seconds / speed / replicas, 0, cost.bytes};
-    if (problem_.bytes_per_s == 0) return stage;
-    stage.seconds += 2 * cost.gradient_bytes * (replicas - 1) / replicas / problem_.bytes_per_s;
-    if (last + 1 < problem_.num_pieces) stage.send_s = cost.message_bytes / replicas / problem_.bytes_per_s;
-    return stage;
+    return planned(problem_, costs_[place(first, last)], {first, last, first_worker, replicas},
+                   *std::min_element(speeds, speeds + replicas));
   }
 
   const StageProblem& problem_;
   const int num_workers_;
   std::vector<StageCost> costs_;  // by first and last
 };
-
-double pace(const PlannedStage& stage) {
-  return std::max(stage.seconds, stage.send_s);
-}
 
 [[noreturn]] void refuse_memory(const StageProblem& problem, const Search& search) {
   constexpr double mib = 1 << 20;
@@ -124,13 +141,17 @@ StagePlan plan_stages(const StageProblem& problem) {
   const auto even = search.best([&](const PlannedStage& stage, double before) {
     return search.fits(stage) && pace(stage) <= step_s ? before + stage.seconds * stage.seconds : infinity;
   });
-  StagePlan plan{.stages = *even, .step_s = step_s};
-  const auto slowest =
-      std::max_element(plan.stages.begin(), plan.stages.end(),
-                       [](const PlannedStage& a, const PlannedStage& b) { return pace(a) < pace(b); });
-  plan.slowest = static_cast<int>(slowest - plan.stages.begin());
-  plan.by_link = slowest->send_s > slowest->seconds;
-  return plan;
+  return plan_of(*even);
+}
+
+StagePlan with_a_replica(const StageProblem& problem, StagePlan plan) {
+  PlannedStage stage = plan.stages[static_cast<std::size_t>(plan.slowest)];
+  ++stage.replicas;
+  plan.stages[static_cast<std::size_t>(plan.slowest)] =
+      planned(problem, problem.cost(stage.first, stage.last), stage, /*speed=*/1);
+  for (std::size_t i = static_cast<std::size_t>(plan.slowest) + 1; i < plan.stages.size(); ++i)
+    ++plan.stages[i].first_worker;
+  return plan_of(std::move(plan.stages));
 }
 
 }  // namespace lamina

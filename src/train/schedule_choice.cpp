@@ -78,13 +78,12 @@ void resolve_schedule(RunConfig& config, const MpiLaunch& launch) {
         "pipeline.schedule: interleaved_1f1b needs lanes that do not hold each other up, as nccl's do; "
         "expected "
         "1f1b, gpipe or 2bw over nccl");
-  if (pipeline.replicas != IntOrList(std::int64_t{1}))
-    refuse("pipeline.replicas: expected 1 with schedule {}, found more", pipeline.schedule);
 }
 
 std::vector<WorkerGroup> group_stages(const PipelineConfig& config,
                                       const std::vector<std::vector<ModuleSpec>>& stages,
                                       const std::vector<std::int64_t>& replicas) {
+  check_replicas(config.schedule, replicas);
   const auto num_groups = static_cast<std::int64_t>(replicas.size());
   if (config.schedule == "interleaved_1f1b")
     return interleaved_groups(static_cast<int>(stages.size()), static_cast<int>(num_groups));

@@ -24,6 +24,10 @@ class Simulate(LaminaTest):
             (["--workers", "4"], "--stage-ms or --profile"),
             (["--workers", "4", "--stage-ms", "1,2"], "4 stages, or one for all, found 2"),
             (["--workers", "4", "--stage-ms", "1", "--set", "pipeline.replicas=3"], "found 3"),
+            (["--workers", "4", "--stage-ms", "1", "--set", "pipeline.schedule=1f1b", "--set", "pipeline.replicas=2"],
+             "pipeline.replicas: expected 1 with schedule 1f1b, found 2"),
+            (["--workers", "4", "--stage-ms", "1", "--set", "pipeline.schedule=interleaved_1f1b", "--set",
+              "pipeline.replicas=[1, 3]"], "pipeline.replicas: expected 1 with schedule interleaved_1f1b, found 3"),
             (["--workers", "4", "--stage-ms", "1", "--set", "train.batch=3"], "unknown key"),
             (["--workers", "2", "--profile", "none.json"], "a configuration that it belongs to"),
             ([self.config, "--stage-ms", "1", "--best-cut"], "a --profile to cut by"),
@@ -59,7 +63,15 @@ class Plan(LaminaTest):
         least = re.search(r"the least that would do is ([\d.]+) MiB", tight.stderr)[1]
         self.assertEqual(self.plan("--profile", profile, "--memory-mib", least).returncode, 0)
 
+        self.assert_refused(self.plan("--profile", profile, "--windows", "5"), CONFIG, "windows of 5 modules")
+        self.assertIn("one more worker for its slowest stage", first.stdout)
+
         self.assert_speeds(profile)
+
+    def test_schedules_that_share_no_stage_are_proposed_none(self):
+        found = self.plan("--set", "method=null", "--set", "method.framework=e2e", "--set", "pipeline.schedule=1f1b")
+        self.assertEqual(found.returncode, 0, found.stderr)
+        self.assertNotIn("replicas", found.stdout)
 
     def assert_speeds(self, profile):
         stages = self.plan("--profile", profile, "--speeds", "1,0.01").stdout

@@ -76,10 +76,20 @@ TEST(WindowProfile, RunsOfAsManyModulesAsAWindowSayWhatAnyStageCosts) {
 }
 
 RunPlan small_plan(const std::string& backbone = "resnet8",
-                   const std::string& method = "{framework: greedy, mlaan: {window: 2}}", int batch = 4) {
+                   const std::string& method = "{framework: greedy, mlaan: {window: 2}}", int batch = 4,
+                   int replicas = 1) {
   return plan_of("model: {backbone: " + backbone + "}\npartition: {modules: 3}\nmethod: " + method +
-                 "\npipeline: {stages: 2, workers: 2, threads: 1}\ndata: {name: synthetic}\ntrain: {batch: " +
-                 std::to_string(batch) + "}\n");
+                 "\npipeline: {stages: 2, replicas: " + std::to_string(replicas) +
+                 ", workers: " + std::to_string(2 * replicas) +
+                 ", threads: 1}\ndata: {name: synthetic}\ntrain: {batch: " + std::to_string(batch) + "}\n");
+}
+
+RunPlan end_to_end_plan(const std::string& schedule, int micro_batches) {
+  return plan_of(
+      "model: {backbone: resnet8}\npartition: {modules: 3}\nmethod: {framework: e2e}\npipeline: "
+      "{stages: 2, workers: 2, threads: 1, schedule: " +
+      schedule + ", micro_batches: " + std::to_string(micro_batches) +
+      "}\ndata: {name: synthetic}\ntrain: {batch: 4}\n");
 }
 
 TEST(ModuleProfile, IsTheSameBehindAFile) {
@@ -121,11 +131,35 @@ TEST(ModuleProfile, OfAnotherNetworkIsRefusedWithTheFieldThatDiffers) {
   EXPECT_THAT(message(small_plan("resnet14")), HasSubstr("expected model.backbone: resnet14, found resnet8"));
   EXPECT_THAT(message(small_plan("resnet8", "{framework: dgl, mlaan: {window: 2}}")),
               HasSubstr("method.framework"));
+  EXPECT_THAT(message(end_to_end_plan("1f1b", 1)), HasSubstr("expected method.framework: e2e, found greedy"));
   profile.message_bytes.pop_back();
   write_profile(file, profile);
   EXPECT_THAT(message(small_plan()), HasSubstr("3 modules"));
   write_file_atomically(file, "{\"of\": 3}");
   EXPECT_THAT(message(small_plan()), HasSubstr("expected a profile"));
+  write_file_atomically(file, "{\"format\": 1}");
+  EXPECT_THAT(message(small_plan()), HasSubstr("expected a profile of format 2, found 1"));
+}
+
+TEST(ModuleProfile, OfAnotherScheduleIsRefusedUnlessItIsTakenInProportion) {
+  const TemporaryDirectory directory;
+  const std::filesystem::path file = directory.path() / "profile.json";
+  write_profile(file, measure_profile(end_to_end_plan("1f1b", 1), {1}, 1));
+  EXPECT_NO_THROW(read_profile(file, end_to_end_plan("1f1b", 1)));
+  for (const RunPlan& other : {end_to_end_plan("gpipe", 1), end_to_end_plan("1f1b", 2)}) {
+    EXPECT_THROW(read_profile(file, other), Error);
+    EXPECT_NO_THROW(read_profile(file, other, ProfiledBatch::in_proportion));
+  }
+}
+
+// Bytes do not depend on the machine's mood, and grow with what is computed.
+TEST(ModuleProfile, IsOfTheWholeBatchHoweverManyShareIt) {
+  const std::string method = "{framework: greedy}";
+  const auto peak = [](const RunPlan& plan) {
+    return measure_profile(plan, {1}, 1).of_window(1).cost(0, 2, false).peak_bytes;
+  };
+  const double alone = peak(small_plan("resnet8", method, 16));
+  EXPECT_EQ(peak(small_plan("resnet8", method, 16, 2)), alone);
 }
 
 // Bytes do not depend on the machine's mood, so they show what is in proportion to the batch.
@@ -138,7 +172,7 @@ TEST(ModuleProfile, OfAnotherBatchIsScaledWhereThatIsAskedFor) {
   const ModuleProfile measured = measure_profile(large, {2}, 1);
   write_profile(file, small);
   EXPECT_THROW(read_profile(file, large), Error);
-  const ModuleProfile scaled = read_profile(file, large, ProfiledBatch::in_any_size);
+  const ModuleProfile scaled = read_profile(file, large, ProfiledBatch::in_proportion);
   EXPECT_EQ(scaled.message_bytes, measured.message_bytes);
   EXPECT_EQ(scaled.gradient_bytes, measured.gradient_bytes);
   const auto cost = [](const ModuleProfile& profile) { return profile.of_window(2).cost(0, 2, true); };

@@ -159,6 +159,23 @@ TEST(StagePlan, ReplicasTakeTheStageThatCannotBeCut) {
   EXPECT_EQ(workers, 5);
 }
 
+TEST(StagePlan, AReplicaGoesToTheSlowestStage) {
+  const StageProblem problem{
+      .num_pieces = 3,
+      .cost = [](int first,
+                 int) { return StageCost{.seconds = first == 1 ? 6.0 : 4.0, .gradient_bytes = 4}; },
+      .speeds = {1, 1, 1},
+      .bytes_per_s = 8};
+  const StagePlan cut = plan_stages(problem), more = with_a_replica(problem, cut);
+  EXPECT_EQ(cut.slowest, 1);
+  EXPECT_EQ(more.ends(), cut.ends());
+  EXPECT_EQ(more.stages[1].replicas, 2);
+  EXPECT_EQ(more.stages[1].seconds, 3 + 0.5) << "a half each, and the sum of 4 bytes";
+  EXPECT_EQ(more.stages[2].first_worker, 3);
+  EXPECT_EQ(more.step_s, 4);
+  EXPECT_NE(more.slowest, 1);
+}
+
 TEST(StagePlan, ASlowLinkIsKeptOutOfTheCut) {
   // Behind piece 1 there is much to send.
   const std::vector<double> message_bytes{1, 100, 1, 1};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,13 @@ namespace lamina {
 ///                   M is at least P-1.
 /// data_parallel     one stage, of which all workers are replicas; micro-batches add up in place.
 std::vector<std::string> end_to_end_schedule_names();
+
+/// Whether several workers may share a stage: under streaming and data_parallel, where all of them do the
+/// same.
+bool may_share_stages(const std::string& schedule);
+
+/// @throws Error{config} if they may not, and do. `replicas`: workers of each group.
+void check_replicas(const std::string& schedule, const std::vector<std::int64_t>& replicas);
 
 /// The workers of a schedule over `num_stages` stages. `first_stage` as make_groups() takes it; interleaved
 /// deals the stages out by itself.

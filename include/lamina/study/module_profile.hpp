@@ -41,7 +41,9 @@ struct ModuleProfile {
   const WindowProfile& of_window(std::int64_t window) const;
 };
 
-/// Measures the plan's modules, with the windows given. `repeats` steps each; the median counts.
+/// Measures the plan's modules on the whole batch, with the windows given. `repeats` steps each; the median
+/// counts. End to end the memory is what the first worker needs, which holds the most micro-batches; others
+/// need less.
 ModuleProfile measure_profile(const RunPlan& plan, const std::vector<std::int64_t>& windows, int repeats);
 
 /// @throws Error{storage}
@@ -49,8 +51,9 @@ void write_profile(const std::filesystem::path& path, const ModuleProfile& profi
 
 /// What a profile's batch has to be.
 enum class ProfiledBatch {
-  same,        ///< the plan's
-  in_any_size  ///< whatever it was; what the plan's costs is taken to be in proportion to it
+  same,          ///< the plan's
+  in_proportion  ///< of any size, whatever the schedule and its micro-batches; costs are taken to grow with
+                 ///< it
 };
 
 /// @throws Error{config} if the file is no profile, or one of another network, batch or number of threads

@@ -52,4 +52,7 @@ struct StagePlan {
 /// `most_bytes`: says the least that would do.
 StagePlan plan_stages(const StageProblem& problem);
 
+/// That cut with one more worker, of speed 1, for its slowest stage.
+StagePlan with_a_replica(const StageProblem& problem, StagePlan plan);
+
 }  // namespace lamina
