@@ -65,6 +65,15 @@ std::string seal(const Manifest& manifest) {
 
 namespace {
 
+// @throws std::exception if the text is not what was sealed.
+Json verified_body(const std::string& text) {
+  const Json sealed = parse_plain(text);
+  const std::string found = sha256_hex(sealed.at("body").dump());
+  if (sealed.at("sha256") != found)
+    throw std::invalid_argument(fmt::format("checksum {}, found {}", sealed.at("sha256").dump(), found));
+  return sealed.at("body");
+}
+
 // A body of an earlier format as one of this build's. @throws Error{checkpoint} for a later one.
 void upgrade(Json& body, const std::filesystem::path& path) {
   const int format = body.at("format").get<int>();
@@ -81,13 +90,17 @@ void upgrade(Json& body, const std::filesystem::path& path) {
 
 }  // namespace
 
+bool is_of_later_format(const std::string& sealed) {
+  try {
+    return verified_body(sealed).at("format").get<int>() > checkpoint_format_version;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 Manifest unseal(const std::string& text, const std::filesystem::path& path) {
   try {
-    const Json sealed = parse_plain(text);
-    Json body = sealed.at("body");
-    const std::string found = sha256_hex(body.dump());
-    if (sealed.at("sha256") != found)
-      throw std::invalid_argument(fmt::format("checksum {}, found {}", sealed.at("sha256").dump(), found));
+    Json body = verified_body(text);
     upgrade(body, path);
     auto manifest = body.get<Manifest>();
     for (const ModuleFile& module : manifest.modules)

@@ -46,6 +46,8 @@ std::string version_name(const std::string& part, std::int64_t version, std::siz
 /// module's file that would lie in another directory.
 std::string seal(const Manifest& manifest);
 Manifest unseal(const std::string& text, const std::filesystem::path& path);
+/// True for an undamaged manifest of a later build.
+bool is_of_later_format(const std::string& sealed);
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModuleFile, module, file, sha256, num_bytes, params_sha256, versions)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Manifest, step, evaluated, rollbacks, config, params_sha256, modules)

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "checkpoint_format.hpp"
 #include "lamina/core/error.hpp"
+#include "lamina/core/files.hpp"
 #include "lamina/core/log.hpp"
 
 namespace lamina {
@@ -12,8 +14,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Why a checkpoint cannot be loaded.
+struct Flaw {
+  Error error;
+  bool is_damage;  // else the checkpoint may be whole, and this build or the disk is what lacks
+};
+
+bool is_of_later_build(const fs::path& checkpoint) {
+  const fs::path manifest = checkpoint / manifest_name;
+  return fs::exists(manifest) && is_of_later_format(read_file(manifest));
+}
+
 // Fills the stages, or says what is wrong with the checkpoint.
-std::optional<Error> load(const fs::path& checkpoint, std::vector<Stage>& stages, LoadedStart& loaded) {
+std::optional<Flaw> load(const fs::path& checkpoint, std::vector<Stage>& stages, LoadedStart& loaded) {
   try {
     loaded.start = {checkpoint, read_manifest(checkpoint)};
     loaded.versions.clear();
@@ -21,11 +34,24 @@ std::optional<Error> load(const fs::path& checkpoint, std::vector<Stage>& stages
       loaded.versions.push_back(load_stage(checkpoint, *loaded.start.manifest, stage));
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::checkpoint && error.kind() != ErrorKind::storage) throw;
-    return error;
+    return Flaw{error, error.kind() == ErrorKind::checkpoint && !is_of_later_build(checkpoint)};
   } catch (const fs::filesystem_error& error) {
-    return Error(ErrorKind::storage, error.what());
+    return Flaw{Error(ErrorKind::storage, error.what()), /*is_damage=*/false};
   }
   return std::nullopt;
+}
+
+// The first text that a worker has for the others, and whose it is; none: an empty one.
+std::pair<int, std::string> first_word(Transport& transport, const std::string& text, Seconds limit) {
+  const std::vector<std::string> all = transport.all_gather(text, limit);
+  const auto first =
+      std::find_if(all.begin(), all.end(), [](const std::string& one) { return !one.empty(); });
+  return {static_cast<int>(first - all.begin()), first == all.end() ? "" : *first};
+}
+
+[[noreturn]] void give_up(const std::optional<Flaw>& flaw, bool speaks, const std::string& text) {
+  if (speaks) throw Error(flaw->error.kind(), text);
+  throw Error(ErrorKind::peer_lost, text);
 }
 
 }  // namespace
@@ -35,22 +61,20 @@ LoadedStart load_newest_whole(const std::vector<fs::path>& starts, std::vector<S
   LoadedStart loaded;
   loaded.versions.resize(stages.size());
   for (std::size_t i = 0; i < starts.size(); ++i) {
-    const std::optional<Error> damage = load(starts[i], stages, loaded);
-    const std::vector<std::string> found = transport.all_gather(damage ? damage->what() : "", limit);
-    const auto first =
-        std::find_if(found.begin(), found.end(), [](const std::string& text) { return !text.empty(); });
-    if (first == found.end()) return loaded;
+    const std::optional<Flaw> flaw = load(starts[i], stages, loaded);
+    const bool is_obstacle = flaw && !flaw->is_damage;
+    if (const auto [who, text] = first_word(transport, is_obstacle ? flaw->error.what() : "", limit);
+        !text.empty())
+      give_up(flaw, who == transport.worker(), text);
+    const auto [who, text] = first_word(transport, flaw ? flaw->error.what() : "", limit);
+    if (text.empty()) return loaded;
     loaded.damaged.push_back(starts[i]);
-    if (i + 1 < starts.size()) {
-      if (transport.worker() == 0)
-        log_warning(fmt::format("{}; going back to {}", *first, starts[i + 1].string()));
-      continue;
-    }
-    const std::string text = starts.size() == 1
-                                 ? *first
-                                 : fmt::format("{}; of {} checkpoints none is whole", *first, starts.size());
-    if (first - found.begin() == transport.worker()) throw Error(damage->kind(), text);
-    throw Error(ErrorKind::peer_lost, text);
+    if (i + 1 == starts.size())
+      give_up(flaw, who == transport.worker(),
+              starts.size() == 1 ? text
+                                 : fmt::format("{}; of {} checkpoints none is whole", text, starts.size()));
+    if (transport.worker() == 0)
+      log_warning(fmt::format("{}; going back to {}", text, starts[i + 1].string()));
   }
   return loaded;
 }

@@ -30,8 +30,10 @@ struct LoadedStart {
 /// Collective: loads the first of the checkpoints that is whole for all workers, each of which reads what its
 /// own stages hold; of those before it worker 0 says what is wrong with them. Without any, step 0.
 /// `starts`: everybody's the same, the newest first.
-/// @throws Error{checkpoint, storage} if none is whole, at the first worker that finds the last one damaged;
-///         Error{peer_lost} at the others.
+/// @throws Error{checkpoint} if none is whole, at the first worker that finds the last one damaged, and for
+/// one that
+///         a later build wrote; Error{storage} where one cannot be read, which says nothing of what it holds:
+///         in neither case an older one is taken. Error{peer_lost} at the other workers.
 LoadedStart load_newest_whole(const std::vector<std::filesystem::path>& starts, std::vector<Stage>& stages,
                               Transport& transport, Seconds limit);
 

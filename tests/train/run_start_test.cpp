@@ -7,8 +7,11 @@
 #include <thread>
 
 #include "lamina/comm/inprocess.hpp"
+#include "lamina/core/digest.hpp"
 #include "lamina/core/error.hpp"
+#include "lamina/core/files.hpp"
 #include "temporary_directory.hpp"
+#include "train/checkpoint_format.hpp"
 #include "two_stages.hpp"
 
 namespace lamina {
@@ -101,6 +104,28 @@ TEST_F(RunStarts, NoneThatIsWholeEndsTheRunAndOneWorkerSaysWhy) {
   EXPECT_EQ(loaded[1].error->kind(), ErrorKind::checkpoint);
   EXPECT_THAT(loaded[1].error->what(), HasSubstr("of 3 checkpoints none is whole"));
   EXPECT_THAT(loaded[1].error->what(), HasSubstr("module-002.safetensors"));
+}
+
+// What says nothing of the checkpoint's own state: an older one would throw work away.
+TEST_F(RunStarts, OneThatALaterBuildWroteIsNotPassedOver) {
+  Json sealed = Json::parse(read_file(starts_[0] / manifest_name));
+  sealed["body"]["format"] = checkpoint_format_version + 1;
+  sealed["sha256"] = sha256_hex(sealed["body"].dump());
+  write_file_atomically(starts_[0] / manifest_name, sealed.dump());
+  for (const Loaded& each : load()) {
+    ASSERT_TRUE(each.error);
+    EXPECT_THAT(each.error->what(), HasSubstr("another version of Lamina wrote it"));
+  }
+}
+
+TEST_F(RunStarts, OneThatCannotBeReadIsNotPassedOver) {
+  const fs::path file = starts_[0] / "module-003.safetensors";  // the second worker's
+  fs::remove(file);
+  fs::create_directory(file);
+  const std::vector<Loaded> loaded = load();
+  ASSERT_TRUE(loaded[0].error && loaded[1].error);
+  EXPECT_EQ(loaded[0].error->kind(), ErrorKind::peer_lost);
+  EXPECT_EQ(loaded[1].error->kind(), ErrorKind::storage);
 }
 
 TEST_F(RunStarts, WithoutAnyItIsStepZero) {
