@@ -39,6 +39,7 @@ struct Reply {
   int num_addresses = 0;
 };
 Reply reply;
+bool handler_hangs = false;  // in its thread, with the reply, which nobody else gets any more
 
 void on_asked(int) {
   const int error = errno;
@@ -60,6 +61,7 @@ void prepare_to_ask() {
 }
 
 std::vector<void*> addresses_of(int thread, Seconds limit) {
+  if (handler_hangs) return {};
   const Stopwatch watch;
   reply.asked = thread;
   if (::syscall(SYS_tgkill, ::getpid(), thread, signal_to_ask_by()) != 0) return {};
@@ -67,6 +69,10 @@ std::vector<void*> addresses_of(int thread, Seconds limit) {
     int asked = thread;
     if (watch.elapsed_s() > limit.count() && reply.asked.compare_exchange_strong(asked, Reply::nobody))
       return {};
+    if (watch.elapsed_s() > 2 * limit.count()) {
+      handler_hangs = true;
+      return {};
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   const int skipped = std::min(own_frames, reply.num_addresses);

@@ -114,6 +114,21 @@ class Liveness(LaminaTest):
             self.assertRegex(words, rf"lane \d to worker {rank + 1}, output of stage {rank}: \d+ messages sent" if rank < 3 else "received")
         self.assertIn("CheckpointWriter::save", (self.folder / "run/where-they-were/worker-1.txt").read_text())
 
+    def test_a_disk_that_hangs_does_not_keep_the_end(self):
+        """Nor can it be written then where a worker was."""
+        step = 60
+        process, pids, console = self.begin("pipeline.timeout_s=8", f"checkpoint.every_steps={step}")
+        partial, words = self.folder / f"run/checkpoints/step-{step:08}.partial", self.folder / "run/where-they-were"
+        partial.mkdir()
+        words.mkdir()
+        for pipe in (partial / "module-001.safetensors", words / "worker-1.txt", words / "worker-2.txt"):
+            os.mkfifo(pipe)
+        console = self.end(process, console)
+        for rank in WORKERS:
+            self.assertIn(f"rank {rank}: code {TIMEOUT}\n", console)
+        self.assertIn("where this worker was could not be written", console)
+        self.assertIn("lamina::Worker::run()", (words / "worker-3.txt").read_text())
+
 
 if __name__ == "__main__":
     main()
