@@ -4,5 +4,5 @@
 
 : "${LAMINA_CONFIGS:=configs/cifar10-resnet32-dgl.yaml}" # one or more, laid over each other
 : "${LAMINA_OUT:=runs/cluster}"                          # the same for every launch of a run: it is resumed there
-: "${LAMINA_ARGUMENTS:=}"                                # more for launch/run: --restarts 3 --set train.seed=1 ...
+: "${LAMINA_ARGUMENTS:=}"                                # more for launch/run: --set train.seed=1 --restarts 0 ...
 : "${LAMINA_WARNING_S:=300}"                             # PBS: how long before the limit the run is stopped

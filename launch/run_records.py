@@ -5,6 +5,7 @@ ends, marked with the launch: both files only ever grow, over restarts too.
 """
 
 import json
+import os
 import re
 import signal
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import NamedTuple
 UNEXPECTED, PEER_LOST, TIMEOUT, DEVICE = 1, 7, 8, 9
 KINDS = {1: "unexpected", 2: "config", 3: "data", 4: "checkpoint", 5: "storage", 6: "contract", 7: "peer_lost",
          8: "timeout", 9: "device", 10: "nonfinite"}
+# The codes that mpirun has from a worker alone: it says 1 on its own account, too, and is itself what loses a peer.
+TOLD_BY_MPIRUN = KINDS.keys() - {UNEXPECTED, PEER_LOST}
 
 
 class Record(NamedTuple):
@@ -32,8 +35,25 @@ def record_path(log_dir, rank):
 
 
 def append(log_dir, launch, record):
-    with open(record_path(log_dir, record.rank), "a", encoding="utf-8") as file:
-        file.write(json.dumps({"launch": launch} | record._asdict()) + "\n")
+    line = json.dumps({"launch": launch} | record._asdict()).encode() + b"\n"
+    with open(record_path(log_dir, record.rank), "ab+") as file:
+        file.write(b"\n" + line if ends_torn(file) else line)
+
+
+def ends_torn(file):
+    """Whether its last line is only a part of one, as where the disk was full: what follows would be lost in it."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
+
+
+def parsed(line):
+    """The fields of a record; none if it is torn, or is being written."""
+    try:
+        return json.loads(line) if line.startswith(b"{") else {}
+    except ValueError:
+        return {}
 
 
 def read(log_dir, launch, num_workers):
@@ -41,12 +61,12 @@ def read(log_dir, launch, num_workers):
     records = {}
     for rank in range(num_workers):
         try:
-            lines = record_path(log_dir, rank).read_text(encoding="utf-8").splitlines()
+            lines = record_path(log_dir, rank).read_bytes().splitlines()
         except FileNotFoundError:
             continue
         for line in lines:
-            fields = json.loads(line) if line.endswith("}") else {"launch": None}  # else it is being written
-            if fields.pop("launch") == launch:
+            fields = parsed(line)
+            if fields.pop("launch", None) == launch:
                 records[rank] = Record(**fields)
     return records
 
@@ -66,18 +86,17 @@ def how_it_ended(record, records):
     return f"ended with code {record.exit_code} ({kind}): {error}"
 
 
-def verdict(records, hosts, mpirun_said):
+def verdict(records, hosts, mpirun_said, mpirun_code):
     """(exit code, one line) of a run whose mpirun has ended; `hosts` by rank, `mpirun_said` its last line.
 
     Who failed for a reason of its own goes before those that only lost a peer, and among equals the first. mpirun
-    ends the others when one has failed, so that some leave no word.
+    ends the others when one has failed, so that some leave no word. Where a full disk has no room for the records,
+    mpirun's code tells whether all ended well, or for what reason one did not.
     """
     silent = [rank for rank in range(len(hosts)) if rank not in records or records[rank].exit_code is None]
     failed = [record for record in records.values() if record.exit_code]
-    if not silent and not failed:
+    if not failed and (not silent or mpirun_code == 0):
         return 0, ""
-    if not records:
-        return DEVICE, f"mpirun started no worker: {mpirun_said}"
     first = min(failed, key=lambda record: (record.exit_code == PEER_LOST, record.spoke_s), default=None)
     if first and (first.exit_code != PEER_LOST or not silent):
         line = f"worker {first.rank} on {hosts[first.rank]} {how_it_ended(first, records)}"
@@ -86,5 +105,10 @@ def verdict(records, hosts, mpirun_said):
             line += "".join(f"; no word from worker {rank} on {hosts[rank]}" for rank in sorted(silent + killed))
         return PEER_LOST if first.exit_code < 0 else first.exit_code, line
     lost = ", ".join(f"{rank} on {hosts[rank]}" for rank in silent)
+    if mpirun_code in TOLD_BY_MPIRUN:
+        kind = KINDS[mpirun_code]
+        return mpirun_code, f"no word from the end of worker {lost}; mpirun: one ended with code {mpirun_code} ({kind})"
+    if not records:
+        return DEVICE, f"mpirun started no worker: {mpirun_said}"
     heard = f"worker {first.rank}: {first.error}" if first else f"mpirun: {mpirun_said}"
     return PEER_LOST, f"no word from the end of worker {lost}; {heard}"

@@ -4,9 +4,14 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <charconv>
+#include <chrono>
 #include <cinttypes>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <fstream>
 #include <sstream>
@@ -52,6 +57,15 @@ double process_age_s() {
     throw Error(ErrorKind::device, "expected the start of this process in /proc/self/stat, found none");
   const double start_s = start_ticks / static_cast<double>(::sysconf(_SC_CLK_TCK));
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec) - start_s;
+}
+
+double run_age_s() {
+  const char* began = std::getenv("LAMINA_BEGAN");
+  double began_s = 0;
+  if (!began || std::from_chars(began, began + std::strlen(began), began_s).ec != std::errc())
+    return process_age_s();
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::max(process_age_s(), std::chrono::duration<double>(now).count() - began_s);
 }
 
 // Asked at every step, so it takes nothing from the heap whose size it tells.

@@ -27,7 +27,7 @@ void TrainConfig::visit(FieldVisitor& v) {
   v.field("eval_every_steps", &eval_every_steps, "steps between evaluations; 0: after every epoch",
           at_least(0));
   v.field("stop_before", &stop_before,
-          "stop with a checkpoint once the process is so old, such as 3h50m; empty: never");
+          "stop with a checkpoint once the run is so old, such as 3h50m; empty: never");
   v.section("early_stop", early_stop);
   v.field("clip_grad_norm", &clip_grad_norm,
           "norm that a module's gradients are scaled down to where they are longer; 0: none", at_least(0));

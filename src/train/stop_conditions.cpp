@@ -15,7 +15,7 @@ constexpr std::chrono::seconds between_looks{1};
 
 StopConditions::StopConditions(const RunConfig& config)
     : stop_before_(config.train.stop_before), stop_file_(std::filesystem::path(config.out) / "STOP") {
-  if (const auto limit = duration(stop_before_)) left_s_ = limit->count() - process_age_s();
+  if (const auto limit = duration(stop_before_)) left_s_ = limit->count() - run_age_s();
 }
 
 bool StopConditions::met() {

@@ -1,4 +1,5 @@
-"""cluster/slurm/train.sbatch in a real Slurm of two nodes: warned, requeued and resumed; failed; cancelled."""
+"""cluster/slurm/train.sbatch in a real Slurm of two nodes: warned or out of time, requeued and resumed; failed; a worker
+lost; cancelled."""
 
 import json
 import os
@@ -28,9 +29,10 @@ class Slurm(LaminaTest):
     def limit_steps(self, num_steps):
         return self.write("limit.yaml", f"train: {{epochs: 100000, max_steps: {num_steps}}}\n")
 
-    def submit(self, *options, out="run"):
+    def submit(self, *options, arguments=""):
         """The number of a new job. One CPU a task: the nodes have no more."""
-        variables = {"LAMINA_CONFIGS": f"{self.config} {self.limit}", "LAMINA_OUT": str(self.folder / out)}
+        variables = {"LAMINA_CONFIGS": f"{self.config} {self.limit}", "LAMINA_OUT": str(self.folder / "run"),
+                     "LAMINA_ARGUMENTS": arguments}
         return self.slurm.command("sbatch", "--parsable", "--cpus-per-task=1", f"--output={self.folder}/job.log", *options,
                                   PROJECT / "cluster/slurm/train.sbatch", variables=variables, cwd=PROJECT)
 
@@ -45,10 +47,7 @@ class Slurm(LaminaTest):
     def wait_until_it_trains(self):
         self.slurm.wait_until(lambda: " step " in self.log(), 60)
 
-    def test_warned_before_its_limit_it_goes_back_to_the_queue_and_ends_as_if_never_stopped(self):
-        job = self.submit("--time=1", "--signal=B:USR1@45")
-        self.wait_until_it_trains()
-        self.assertIn("   0 n1 0\n   1 n2 0\n", self.log())
+    def expect_requeued_and_ended_as_if_never_stopped(self, job):
         # Holds the job in the queue until the last step is known: how many the first launch makes depends on the machine.
         self.slurm.command("scontrol", "update", "NodeName=n2", "State=DRAIN", "Reason=test")
         self.wait_for(job, "PENDING", 90, Restarts="1")
@@ -58,12 +57,28 @@ class Slurm(LaminaTest):
         self.limit_steps(stopped["step"] + 20)
         self.slurm.command("scontrol", "update", "NodeName=n2", "State=RESUME")
         self.wait_for(job, "COMPLETED", 90, Restarts="1", ExitCode="0:0")
-        self.assertIn("the time is nearly up", self.log())
         self.assertEqual(self.log().count("rank host slot"), 2)
         self.assertTrue(self.summary("run")["complete"])
+        self.expect_bits_of_a_straight_run()
+
+    def expect_bits_of_a_straight_run(self):
+        self.limit_steps(self.summary("run")["step"])
         straight = self.lamina("train", self.config, self.limit, "--out", "straight")
         self.assertEqual(straight.returncode, 0, straight.stderr)
         self.assertEqual(self.summary("run")["params_sha256"], self.summary("straight")["params_sha256"])
+
+    def test_warned_before_its_limit_it_goes_back_to_the_queue_and_ends_as_if_never_stopped(self):
+        job = self.submit("--time=1", "--signal=B:USR1@45")
+        self.wait_until_it_trains()
+        self.assertIn("   0 n1 0\n   1 n2 0\n", self.log())
+        self.expect_requeued_and_ended_as_if_never_stopped(job)
+        self.assertIn("the time is nearly up", self.log())
+
+    def test_its_own_budget_of_time_over_it_goes_back_to_the_queue_and_ends_as_if_never_stopped(self):
+        job = self.submit(arguments="--set train.stop_before=30s")
+        self.wait_until_it_trains()
+        self.expect_requeued_and_ended_as_if_never_stopped(job)
+        self.assertIn("train.stop_before is over: scontrol requeue", self.log())
 
     def test_a_wrong_configuration_fails_the_job_with_its_code_and_once(self):
         self.write("limit.yaml", "train: {epoch: 1}\n")
@@ -95,13 +110,28 @@ class Slurm(LaminaTest):
         self.assertRegex(told, r"\| greedy \| 1 \| [\d.]+ \|")
         self.assertRegex(told, r"\| dgl \| 1 \| [\d.]+ \|")
 
-    def test_a_killed_worker_fails_the_job_as_a_lost_peer(self):
-        job = self.submit()
-        self.wait_until_it_trains()
+    def kill_a_worker(self):
         began = json.loads((self.folder / "run.logs/rank-001.jsonl").read_text())
         os.kill(began["pid"], signal.SIGKILL)
+        return f"worker 1 on n2 (pid {began['pid']}) was killed by SIGKILL"
+
+    def test_a_lost_worker_costs_the_steps_since_the_last_checkpoint_and_not_the_job(self):
+        job = self.submit(arguments="--set checkpoint.every_steps=3")
+        self.wait_until_it_trains()
+        self.wait_for_checkpoint("run")
+        killed = self.kill_a_worker()
+        self.slurm.wait_until(lambda: re.search(r"restart 1 of 3, from \S+/step-.* step ", self.log(), re.DOTALL), 120)
+        self.assertIn(killed, self.log())
+        self.slurm.command("scancel", "--batch", "--signal=TERM", job)
+        self.wait_for(job, "COMPLETED", 60, Restarts="0", ExitCode="0:0")
+        self.expect_bits_of_a_straight_run()
+
+    def test_a_lost_worker_fails_the_job_as_a_lost_peer_once_no_restart_is_left(self):
+        job = self.submit(arguments="--restarts 0")
+        self.wait_until_it_trains()
+        killed = self.kill_a_worker()
         self.wait_for(job, "FAILED", 60, Restarts="0", ExitCode="7:0")
-        self.assertIn(f"worker 1 on n2 (pid {began['pid']}) was killed by SIGKILL", self.log())
+        self.assertIn(killed, self.log())
 
 
 if __name__ == "__main__":

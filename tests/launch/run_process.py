@@ -9,7 +9,7 @@ from pathlib import Path
 from lamina_process import BINARY, LaminaTest
 
 RUN = Path(__file__).resolve().parents[2] / "launch" / "run"
-SCHEDULERS = re.compile("SLURM_|PBS_|LSB_|PE_|OMPI_|PMI")  # what a job around the tests would have set
+SCHEDULERS = re.compile("SLURM_|PBS_|LSB_|PE_|OMPI_|PMI|LAMINA_BEGAN")  # what a job around the tests would have set
 LONG = ("--set", "train.epochs=4000")
 
 

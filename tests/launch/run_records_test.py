@@ -19,8 +19,8 @@ def ended(rank, exit_code, spoke_s=0.0, error=""):
 
 
 class Verdict(unittest.TestCase):
-    def judge(self, *records):
-        return verdict({record.rank: record for record in records}, HOSTS, "mpirun's word")
+    def judge(self, *records, mpirun_code=1):
+        return verdict({record.rank: record for record in records}, HOSTS, "mpirun's word", mpirun_code)
 
     def test_all_ended_well(self):
         self.assertEqual(self.judge(*(ended(rank, OK) for rank in range(3))), (OK, ""))
@@ -65,6 +65,19 @@ class Verdict(unittest.TestCase):
     def test_without_any_record_mpirun_is_quoted(self):
         self.assertEqual(self.judge(), (DEVICE, "mpirun started no worker: mpirun's word"))
 
+    def test_where_ends_found_no_room_mpiruns_code_tells_that_all_is_well(self):
+        self.assertEqual(self.judge(ended(0, OK), Record(1, 101), mpirun_code=0), (OK, ""))
+        self.assertEqual(self.judge(mpirun_code=0), (OK, ""))
+        self.assertEqual(self.judge(ended(0, DATA), Record(1, 101), mpirun_code=0)[0], DATA)
+
+    def test_where_ends_found_no_room_mpiruns_code_tells_a_reason(self):
+        code, line = self.judge(ended(0, PEER_LOST, 1, "worker 0: lost"), Record(1, 101), Record(2, 102), mpirun_code=5)
+        self.assertEqual((code, line), (5, "no word from the end of worker 1 on b, 2 on b; "
+                                           "mpirun: one ended with code 5 (storage)"))
+        self.assertEqual(self.judge(mpirun_code=5)[0], 5)
+        for mpirun_code in (1, PEER_LOST, 137, -9):  # its own, or an echo
+            self.assertEqual(self.judge(ended(0, OK), Record(1, 101), mpirun_code=mpirun_code)[0], PEER_LOST)
+
     def test_a_code_that_is_not_laminas_is_kept(self):
         self.assertEqual(self.judge(ended(0, 42), ended(1, OK), ended(2, OK)),
                          (42, "worker 0 on a ended with code 42 (not one of Lamina's): without an error of its own"))
@@ -88,6 +101,15 @@ class Records(unittest.TestCase):
         with open(record_path(self.folder, 0), "a", encoding="utf-8") as file:
             file.write('{"launch": "now", "ra')
         self.assertEqual(read(self.folder, "now", 1), {0: Record(0, 5)})
+
+    def test_a_torn_line_is_passed_over_and_swallows_none(self):
+        """A disk may have been full for its end, and a host may have gone down in it."""
+        for torn in (b'{"launch": "now", "ra', b'{"launch": {}', b"\0\0\0", b"\xff}", b"7\n"):
+            with self.subTest(torn):
+                with open(record_path(self.folder, 0), "wb") as file:
+                    file.write(torn)
+                append(self.folder, "now", ended(0, OK))
+                self.assertEqual(read(self.folder, "now", 1), {0: ended(0, OK)})
 
 
 if __name__ == "__main__":

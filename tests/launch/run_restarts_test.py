@@ -1,7 +1,9 @@
 """launch/run --restarts: what it begins again, from where, and what it leaves ended."""
 
 import os
+import re
 import signal
+import time
 import unittest
 
 from lamina_process import CONFIG, OK, PEER_LOST, STORAGE
@@ -94,11 +96,42 @@ while True:
         self.assertEqual(code, PEER_LOST, console)
         self.assertEqual(self.num_launches(), 1)
 
-    def test_what_makes_no_sense_is_refused(self):
-        for words in (("--restarts", "-1"), ("--restarts", "1", "--command", "bench")):
-            code, console = self.finished(self.config, "--out", "run", *words)
-            self.assertEqual(code, CONFIG, console)
-            self.assertIn("--restarts: expected", console)
+    def began(self, restarts, **variables):
+        """What the workers of all launches are told of the beginning, in Unix seconds; one of them is on a host that is
+        reached as by ssh, with nothing of our environment."""
+        agent = self.write("agent", "#!/bin/bash\nshift; exec env -u LAMINA_BEGAN bash -c \"$*\"\n")
+        agent.chmod(0o755)
+        program = self.other_program(f"""echo "began $LAMINA_BEGAN."
+[[ $OMPI_COMM_WORLD_RANK == 0 ]] || {{ touch {self.folder}/other-spoke; exec sleep 1000; }}
+until [[ -e {self.folder}/other-spoke ]]; do sleep 0.1; done
+rm {self.folder}/other-spoke; kill -KILL $$""")
+        words = ("--hosts", "localhost,127.0.0.2", "--mpirun", "--mca", "--mpirun", "plm_rsh_agent", "--mpirun", agent)
+        code, console = self.finished(self.config, "--out", "run", "--restarts", restarts, "--lamina", program, *words,
+                                      **variables)
+        self.assertEqual(code, PEER_LOST, console)
+        found = [re.findall(r"^began (.*)\.$", self.log(f"rank-{rank:03}.log"), re.MULTILINE) for rank in range(2)]
+        self.assertEqual([len(of_a_rank) for of_a_rank in found], [restarts + 1] * 2, console)
+        return {text for of_a_rank in found for text in of_a_rank}
+
+    def test_every_worker_knows_when_it_all_began_over_restarts(self):
+        earliest = int(time.time())
+        (began,) = self.began(restarts=1)
+        self.assertIn(int(began), range(earliest, earliest + 30))
+
+    def test_a_beginning_that_a_batch_script_has_set_is_kept(self):
+        self.assertEqual(self.began(restarts=0, LAMINA_BEGAN="1700000000"), {"1700000000"})
+
+    def test_a_number_that_makes_no_sense_is_refused(self):
+        code, console = self.finished(self.config, "--out", "run", "--restarts", "-1")
+        self.assertEqual(code, CONFIG, console)
+        self.assertIn("--restarts: expected", console)
+
+    def test_a_benchmark_is_not_begun_again(self):
+        program = self.other_program("kill -KILL $$")
+        words = ("--command", "bench", "--restarts", 3, "--lamina", program)
+        code, console = self.finished(self.config, "--out", "run", *words)
+        self.assertEqual(code, PEER_LOST, console)
+        self.assertEqual(self.num_launches(), 1)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 import unittest
 
@@ -149,6 +150,53 @@ class Run(RunTest):
         code, console = self.ended(self.launch(self.config, "--out", "run", "--lamina", program, *LONG))
         self.assertEqual(code, STORAGE, console)
         self.assertIn("worker 1 on localhost ended with code 5 (storage): cannot append to run/metrics.jsonl", self.verdict(console))
+
+    def without_room(self, out):
+        """Logs find no room, as on a full disk, and neither do records, which launch/run does not find either."""
+        logs = self.folder / f"{out}.logs"
+        logs.mkdir()
+        for rank in range(2):
+            (logs / f"rank-{rank:03}.log").symlink_to("/dev/full")
+            (logs / f"rank-{rank:03}.jsonl").symlink_to("/nonexistent/record")
+
+    def test_a_full_disk_under_the_logs_ends_nobody(self):
+        self.without_room("run")
+        code, console = self.ended(self.launch(self.config, "--out", "run", "--restarts", 3))
+        self.assertEqual(code, OK, console)
+        self.assertTrue(self.summary("run")["complete"])
+        self.assertEqual(console.count("rank host slot"), 1)
+        for rank in range(2):
+            self.assertEqual(console.count(f"[{rank}] run_worker: expected to write to"), 1, console)
+        self.assertIn(" step ", console)
+
+    def test_a_failure_without_room_for_its_record_keeps_its_code(self):
+        self.without_room("run")
+        program = self.other_program(f"[[ $OMPI_COMM_WORLD_RANK == 0 ]] || exit {STORAGE}; exec sleep 1000")
+        code, console = self.ended(self.launch(self.config, "--out", "run", "--restarts", 3, "--lamina", program))
+        self.assertEqual(code, STORAGE, console)
+        self.assertIn("mpirun: one ended with code 5 (storage)", self.verdict(console))
+        self.assertEqual(console.count("rank host slot"), 1)
+
+    def test_workers_without_room_for_their_records_can_be_stopped(self):
+        self.without_room("run")
+        program = self.other_program("""exec python3 -c '
+import signal, sys
+signal.signal(signal.SIGUSR2, lambda *_: sys.exit())
+print(" step ", flush=True)
+while True:
+    signal.pause()'
+""")
+        process, console = self.training("run", "--lamina", program, "--set", "pipeline.timeout_s=1")
+        process.terminate()
+        code, console = self.ended(process, console)
+        self.assertEqual(code, OK, console)
+
+    def test_a_console_on_a_full_disk_ends_nobody(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            ended = subprocess.run([RUN, self.config, "--out", "run"], cwd=self.folder, env=self.environment, stdout=full,
+                                   stderr=full, timeout=120, check=False)
+        self.assertEqual(ended.returncode, OK)
+        self.assertTrue(self.summary("run")["complete"])
 
     def test_a_worker_that_stays_when_the_others_have_ended_is_ended(self):
         program = self.other_program("[[ $OMPI_COMM_WORLD_RANK != 0 ]] || exit 0\nexec sleep 1000")

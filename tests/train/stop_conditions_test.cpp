@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <cstdlib>
 #include <fstream>
 
 #include "temporary_directory.hpp"
@@ -25,6 +27,18 @@ TEST(StopConditions, NothingEndsARunByItself) {
 TEST(StopConditions, TheBudgetCountsFromTheProcesssStart) {
   const TemporaryDirectory directory;
   EXPECT_TRUE(StopConditions(config(directory, "0s")).met());
+}
+
+TEST(StopConditions, TheBudgetCountsFromTheRunsStartWhereThatIsKnown) {
+  const TemporaryDirectory directory;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto began = std::chrono::duration_cast<std::chrono::seconds>(now).count() - 1000;
+  ASSERT_EQ(::setenv("LAMINA_BEGAN", std::to_string(began).c_str(), 1), 0);
+  EXPECT_TRUE(StopConditions(config(directory, "990s")).met());
+  EXPECT_FALSE(StopConditions(config(directory, "2000s")).met());
+  ASSERT_EQ(::setenv("LAMINA_BEGAN", "yesterday", 1), 0);
+  EXPECT_FALSE(StopConditions(config(directory, "990s")).met());
+  ::unsetenv("LAMINA_BEGAN");
 }
 
 TEST(StopConditions, AFileAsksOnce) {

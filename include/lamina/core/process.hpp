@@ -17,6 +17,10 @@ int process_id();
 /// Seconds since this process was started.
 double process_age_s();
 
+/// Seconds since the run was started that this process belongs to: since LAMINA_BEGAN, in Unix seconds, which
+/// launch/run sets and keeps over its restarts; without it the process's own.
+double run_age_s();
+
 /// Resident memory of this process now, in MiB (/proc/self/statm).
 double resident_mib();
 

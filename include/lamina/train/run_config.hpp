@@ -31,7 +31,7 @@ struct TrainConfig {
   double warmup_epochs = 10;          ///< may be a fraction under lr_schedule: step
   std::string lr_schedule = "epoch";  ///< epoch (METHOD section 6) | step
   std::int64_t eval_every_steps = 0;  ///< 0: after every epoch; always at the end
-  std::string stop_before{};          ///< stop once the process is so old (duration.hpp); empty: never
+  std::string stop_before{};          ///< stop once the run is so old (duration.hpp); empty: never
   EarlyStopConfig early_stop{};
   double clip_grad_norm = 0;          ///< of each module by itself; 0: none
   std::string on_nonfinite = "stop";  ///< stop | skip | rollback, see OnNonfinite
