@@ -16,7 +16,8 @@ double cosine(double lr, double progress) {
 
 double epoch_lr(double lr, std::int64_t epochs, double warmup_epochs, std::int64_t epoch_from_1) {
   const auto e = static_cast<double>(epoch_from_1);
-  const double base = cosine(lr, e / static_cast<double>(epochs));
+  const double done = warmup_epochs > 0 ? e : e - 1;  // without warm-up the first epoch has the whole rate
+  const double base = cosine(lr, done / static_cast<double>(epochs));
   if (e > warmup_epochs) return base;
   return base * (e - 1) / warmup_epochs + warmup_floor * (warmup_epochs + 1 - e) / warmup_epochs;
 }

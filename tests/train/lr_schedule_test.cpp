@@ -17,8 +17,10 @@ TEST(EpochLr, GivesTheRatesOfTheRecipe) {
 }
 
 TEST(EpochLr, WithoutWarmUpIsACosine) {
-  EXPECT_NEAR(epoch_lr(1.0, 4, 0, 2), 0.5, 1e-12);
-  EXPECT_GT(epoch_lr(1.0, 4, 0, 1), epoch_lr(1.0, 4, 0, 2));
+  // METHOD section 6, ImageNet: a cosine from epoch 0.
+  EXPECT_EQ(epoch_lr(0.05, 150, 0, 1), 0.05);
+  EXPECT_NEAR(epoch_lr(1.0, 4, 0, 3), 0.5, 1e-12);
+  EXPECT_GT(epoch_lr(0.05, 150, 0, 150), 0);
 }
 
 TEST(StepLr, RisesThenFallsToAlmostNothing) {
