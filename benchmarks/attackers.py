@@ -2,6 +2,7 @@
 """Strangers at a run's ports, for benchmarks/strangers.py: all at once, as fast as their share of a core lets them.
 
     attackers.py --share 0.5 --program lamina     # every port of the loopback at which a process of this name listens
+    attackers.py --share 0.5 --at 10.78.0.1       # of another address of this host
     attackers.py --share 0.5 --port 9464          # this port
 
 Ends at SIGTERM, with a line of JSON: its seconds of CPU and of time, and how often it did what.
@@ -9,6 +10,7 @@ Ends at SIGTERM, with a line of JSON: its seconds of CPU and of time, and how of
 
 import argparse
 import collections
+import ctypes
 import itertools
 import json
 import os
@@ -23,10 +25,30 @@ import threading
 import time
 
 HELLO_BYTES, CHALLENGE_BYTES, PROOF_BYTES = 52, 44, 32
+LOOPBACK = "127.0.0.1"
 NUM_IDLE = 10_000
+NUM_OTHERS = 500  # connections and files beside the idle ones
+TELL_S = 0.2
 PATIENCE_S = 1.0
 LOOK_S = 0.5
 RANDOM = os.urandom(2**16)
+OWN = b"stranger"  # in hellos, by which those of others can be told
+# Of what passes by, only what may be a hello or a proof by its length: all of it would be more than can be heard.
+SO_ATTACH_FILTER = 26
+STEPS = (
+    (0x80, 0, 0, 0),  # the packet's length
+    (0x35, 0, 2, 20 + 20 + PROOF_BYTES),  # less: to the last step
+    (0x35, 1, 0, 60 + 60 + HELLO_BYTES + 1),  # as much: to the last step
+    (0x06, 0, 0, 2**16),  # it is taken
+    (0x06, 0, 0, 0),  # it is left
+)
+PROGRAM = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in STEPS))
+FILTER = struct.pack("HP", len(STEPS), ctypes.addressof(PROGRAM))
+
+
+def num_idle():
+    """As many as this system lets a process have."""
+    return min(NUM_IDLE, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - NUM_OTHERS)
 
 
 class Attackers:
@@ -37,7 +59,6 @@ class Attackers:
         self.over = threading.Event()
         self.began_s = time.monotonic()
         self.heard = []  # hellos with their proofs, as they went by
-        self.own = collections.deque(maxlen=10_000)  # hellos
         self.turns = itertools.count()
 
     def run(self):
@@ -46,8 +67,9 @@ class Attackers:
         threads = [threading.Thread(target=kind, daemon=True) for kind in kinds]
         for thread in threads:
             thread.start()
-        while not self.over.wait(0.1):
-            pass
+        while not self.over.wait(TELL_S):
+            if self.options.tell:
+                print(json.dumps(dict(self.counts)), flush=True)
         for thread in threads:
             thread.join(2 * PATIENCE_S)
         used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -67,7 +89,7 @@ class Attackers:
             return None
         port = self.ports[next(self.turns) % len(self.ports)]
         try:
-            connection = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
+            connection = socket.create_connection((self.options.at, port), PATIENCE_S, self.options.source)
         except OSError:
             self.counts[f"{kind} without a connection"] += 1
             self.over.wait(0.001)
@@ -90,7 +112,7 @@ class Attackers:
 
     def idle(self):
         held = []
-        while not self.over.is_set() and len(held) < NUM_IDLE:
+        while not self.over.is_set() and len(held) < num_idle():
             connection = self.call("idle")
             held += [connection] if connection else []
         self.over.wait()
@@ -116,9 +138,7 @@ class Attackers:
                 held.append(connection)
 
     def hello(self, caller, callee):
-        said = struct.pack("8sIii32s", b"lamina\r\n", 2, caller, callee, os.urandom(32))
-        self.own.append(said)
-        return said
+        return struct.pack("8sIii32s", b"lamina\r\n", 2, caller, callee, OWN + os.urandom(32 - len(OWN)))
 
     def wrong_token(self):
         def speak(connection):
@@ -140,17 +160,17 @@ class Attackers:
         self.counts[f"{kind}, challenged"] += 1
         connection.sendall(proof)
         verdict = connection.recv(4, socket.MSG_WAITALL)
-        if len(verdict) == 4 and verdict != b"\0\0\0\0":
-            self.counts["ADMITTED"] += 1
+        if len(verdict) == 4:
+            self.counts["ADMITTED" if any(verdict) else f"{kind}, refused"] += 1
 
     # What they find out.
 
     def look(self):
         """The program's open ports; a process that is root sees whose they are."""
-        pattern = re.compile(rf'127\.0\.0\.1:(\d+) .*"{re.escape(self.options.program)}"')
+        pattern = re.compile(rf' {re.escape(self.options.at)}:(\d+) .*"{re.escape(self.options.program)}"')
         while not self.over.wait(LOOK_S if self.ports else LOOK_S / 10):
             listed = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=False).stdout
-            found = [int(match[1]) for line in listed.splitlines() if (match := pattern.search(line))]
+            found = [int(match[1]) for match in pattern.finditer(listed)]
             if not self.options.port and found != self.ports:
                 self.ports = found
                 self.counts["ports seen"] += len(found)
@@ -159,6 +179,7 @@ class Attackers:
         """Hellos and proofs of others on the loopback, which root may hear."""
         try:
             wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+            wire.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, FILTER)
             wire.bind(("lo", 0))
         except OSError:
             self.counts["cannot listen in"] += 1
@@ -176,7 +197,7 @@ class Attackers:
             head = 4 * (packet[0] & 15)
             said = packet[head + 4 * (packet[head + 12] >> 4):]
             way = packet[12:20] + packet[head:head + 4]
-            if len(said) == HELLO_BYTES and said.startswith(b"lamina") and said not in self.own:
+            if len(said) == HELLO_BYTES and said.startswith(b"lamina") and OWN not in said:
                 hellos[way] = said
             elif len(said) == PROOF_BYTES and way in hellos:
                 self.heard.append((hellos.pop(way), said))
@@ -188,7 +209,12 @@ def parse():
     parser.add_argument("--share", type=float, default=1.0, help="of a core, at most")
     parser.add_argument("--program", default="lamina")
     parser.add_argument("--port", type=int)
-    return parser.parse_args()
+    parser.add_argument("--at", default=LOOPBACK, metavar="ADDRESS", help="an address of this host; they call from the loopback")
+    parser.add_argument("--tell", action="store_true", help="say what was done so far, a line of JSON again and again")
+    options = parser.parse_args()
+    # As it is by itself on the loopback; a source that is set takes one of the few ports for itself alone.
+    options.source = None if options.at == LOOPBACK else (LOOPBACK, 0)
+    return options
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def why_impossible(*kinds):
     if not shutil.which("unshare"):
         return "there is no unshare, which util-linux has"
     tried = subprocess.run([*unshare_command(*kinds), "true"], capture_output=True, text=True, check=False)
-    return tried.stderr.strip()
+    return "" if tried.returncode == 0 else " ".join(tried.stderr.split()) or f"unshare ended with {tried.returncode}"
 
 
 def enter(*kinds):

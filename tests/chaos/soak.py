@@ -4,7 +4,9 @@
     tests/chaos/soak.py --seconds 90                  # stopped by then, cleanly
     tests/chaos/soak.py --steps 100000 --out FILE     # to the end; the samples go to FILE, a JSON line each
 
-Every process is looked at once a second, from its first step on. The first 5,000 steps, 5 % of 100,000, are dropped. Of the rest
+Every process is looked at once a second, from its first step on. The first 5,000 steps, 5 % of 100,000, are dropped; in these
+every worker is stopped a few times for a moment, so that all buffers have once been as full as a disturbed rhythm makes them:
+what is freed is kept, and a machine that is busy elsewhere would do the same to a later step. Of the rest
 
 * the least number of descriptors, and of threads, in each tenth is the same: what is open for a moment does not count;
 * resident memory does not rise: neither does the median slope of samples a tenth or more apart (Theil and Sen) add more than
@@ -12,9 +14,11 @@ Every process is looked at once a second, from its first step on. The first 5,00
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -32,6 +36,7 @@ from run_process import RUN, SCHEDULERS, processes_with  # noqa: E402
 NUM_WORKERS = 4
 SAMPLE_S = 1.0
 DROPPED_STEPS = 5_000  # 5 % of 100,000
+STALL_EVERY_STEPS, STALL_S = 400, 2.0
 PARTS = 10
 RISE_MIB, RISE = 1.0, 0.005
 STOP_LIMIT_S = 120
@@ -91,16 +96,30 @@ def workers(folder):
     return sorted(pid for pid, command in found.items() if command.startswith(BINARY))
 
 
-def watch(process, folder, seconds):
-    """{pid: its samples}; ends the run when the time is over."""
-    samples, began_s, is_told = {}, None, False
+def stall(pid):
+    """Stops a worker for a moment; its neighbours wait for it with all that they may have under way."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            time.sleep(STALL_S)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
+def watch(process, folder, seconds, steps):
+    """{pid: its samples} of its training; ends the run when the time is over."""
+    samples, began_s, is_told, num_stalls = {}, None, False, 0
     while process.poll() is None:
         time.sleep(SAMPLE_S)
         step = newest_step(folder / "run/metrics.jsonl")
         if step < 0:
             continue
         began_s = began_s or time.monotonic()
-        for pid in workers(folder) if not is_told else ():
+        pids = workers(folder)
+        if pids and num_stalls < min(step, DROPPED_STEPS - 1) // STALL_EVERY_STEPS:
+            stall(pids[num_stalls % len(pids)])
+            num_stalls += 1
+        for pid in pids if not is_told and step + 1 < steps else ():
             if found := sample(pid):
                 samples.setdefault(pid, []).append(found | {"s": round(time.monotonic() - began_s, 2), "step": step})
         if time.monotonic() - began_s > seconds and not is_told:
@@ -124,7 +143,7 @@ def rise(values):
 
 def judge(samples):
     """(line, problems) of one process."""
-    later = [one for one in samples if one["step"] >= DROPPED_STEPS]
+    later = [one for one in samples if one["step"] >= DROPPED_STEPS][:-1]  # the last may be of a process that ends
     if len(later) < 3 * PARTS:
         return f"{len(later)} samples", [f"expected {3 * PARTS} samples from step {DROPPED_STEPS} on, found {len(later)}"]
     problems = []
@@ -149,7 +168,7 @@ def main():
         folder = Path(name)
         process = start(folder, options.steps)
         try:
-            samples = watch(process, folder, options.seconds)
+            samples = watch(process, folder, options.seconds, options.steps)
             step = newest_step(folder / "run/metrics.jsonl") + 1
         finally:
             process.terminate()

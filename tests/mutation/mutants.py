@@ -1,7 +1,7 @@
 """What could go wrong unnoticed in what has to be the same to the bit, one line of the sources each.
 
 A mutant's edits are exact texts, each once in its file; `tests` is the test binary and GoogleTest's filter of those
-that have to fail.
+that have to fail. A sample always has those that are marked: one of each kind that the project promises to catch.
 """
 
 from typing import NamedTuple
@@ -18,10 +18,11 @@ class Mutant(NamedTuple):
     edits: list
     binary: str
     tests: str
+    always: bool = False
 
 
-def mutant(name, file, old, new, binary, tests):
-    return Mutant(name, [Edit(file, old, new)], binary, tests)
+def mutant(name, file, old, new, binary, tests, always=False):
+    return Mutant(name, [Edit(file, old, new)], binary, tests, always)
 
 
 MUTANTS = [
@@ -33,7 +34,7 @@ MUTANTS = [
             Edit("src/pipeline/stage_update.cpp", "  part.optimizer.step(grads, lr);\n",
                  "  part.optimizer.step(grads, lr);\n  part.module.update_emas(options_.ema_momentum);\n"),
         ],
-        "pipeline", "*EachMethod*",
+        "pipeline", "*EachMethod*", always=True,
     ),
     mutant("an EMA is updated twice a step", "src/pipeline/stage_update.cpp",
            "  part.module.update_emas(options_.ema_momentum);\n",
@@ -65,7 +66,7 @@ MUTANTS = [
     mutant("windows are not clipped at the first modules", "src/nn/method.cpp",
            "if (plan.release() && module.index < plan.mlaan.window - 1) return {};",
            "if (module.index < plan.mlaan.window - 1) return {};",
-           "nn", "MakeModules.*"),
+           "nn", "MakeModules.*", always=True),
     mutant("the released code's windows begin one module late", "src/nn/method.cpp",
            "module.index < plan.mlaan.window - 1", "module.index < plan.mlaan.window",
            "nn", "*ReleasedCode*"),
@@ -76,7 +77,7 @@ MUTANTS = [
     # steps and versions
     mutant("a version bears the number of the step before", "src/pipeline/worker.cpp",
            "snapshots_.publish(stage, step_ + 1);", "snapshots_.publish(stage, step_);",
-           "pipeline", "Worker.*"),
+           "pipeline", "Worker.*", always=True),
     Mutant(
         "a version is the state before its step",
         [
@@ -110,7 +111,7 @@ MUTANTS = [
     # samples and labels
     mutant("labels are those of the next images", "src/data/batch_maker.cpp",
            "y[i] = drawn.label;", "y[(i + 1) % request.count] = drawn.label;",
-           "data", "Loader.*"),
+           "data", "Loader.*", always=True),
     mutant("a replica's labels are another's", "src/pipeline/share.cpp",
            "piece.y_B = slice_of(packet.y_B, first, end);",
            "piece.y_B = slice_of(packet.y_B.roll(1), first, end);",

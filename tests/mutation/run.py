@@ -4,7 +4,7 @@ are: a mutated copy is compiled as the build compiles its original, and linked i
 
     tests/mutation/run.py                  all mutants, of build/, whose tests have to be built
     tests/mutation/run.py EMA window       those whose names have such a word
-    tests/mutation/run.py --sample 6       six of them, by a seed that is printed
+    tests/mutation/run.py --sample 6       those that are always tried, and others up to six, by a seed that is printed
 """
 
 import argparse
@@ -126,6 +126,13 @@ def try_one(build, mutant, number):
     return verdict == "caught"
 
 
+def sample(mutants, number, seed):
+    """All that are always tried, and by chance so many others that there are as many as asked for."""
+    required = [each for each in mutants if each.always]
+    others = [each for each in mutants if not each.always]
+    return required + random.Random(seed).sample(others, min(max(0, number - len(required)), len(others)))
+
+
 def check_the_originals(build, chosen):
     for binary, tests in sorted({(mutant.binary, mutant.tests) for mutant in chosen}):
         if failing := failed_tests(build.folder / build.binary(binary), tests):
@@ -136,7 +143,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*")
     parser.add_argument("--build", type=Path, default=ROOT / "build")
-    parser.add_argument("--sample", type=int, help="so many of them")
+    parser.add_argument("--sample", type=int, help="so many of them, or as many as are always tried")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
@@ -145,7 +152,7 @@ def main():
     chosen = [each for each in MUTANTS if not arguments.words or any(word in each.name for word in arguments.words)]
     if arguments.sample:
         print(f"a sample by --seed {arguments.seed}")
-        chosen = random.Random(arguments.seed).sample(chosen, min(arguments.sample, len(chosen)))
+        chosen = sample(chosen, arguments.sample, arguments.seed)
     build = Build(arguments.build)
     check_the_originals(build, chosen)
     with ThreadPoolExecutor(arguments.jobs) as pool:
