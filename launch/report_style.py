@@ -25,6 +25,7 @@ COLOURS = {
     "blue": ("#2a78d6", "#3987e5"), "orange": ("#eb6834", "#e0703f"), "green": ("#1b9e77", "#1faa80"),
     "violet": ("#5f4bb6", "#9085e9"), "pink": ("#d6619a", "#d55181"), "yellow": ("#d99a00", "#d9a520"),
     "red": ("#cf3f3f", "#e66767"), "teal": ("#177e89", "#3aa6b2"),
+    "sky": ("#8db9ee", "#a3c8f5"), "navy": ("#1b4a8c", "#2460b4"),
     "idle": ("#c9d0d8", "#59636f"), "rest": ("#9aa4b0", "#7f8a97"),
 }
 SERIES = ("blue", "orange", "green", "violet", "pink", "yellow", "red", "teal")

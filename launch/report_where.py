@@ -11,11 +11,12 @@ from report_bars import Bar, Group, bar_panels
 from report_charts import STEPS, Chart, many_counts, number, percent
 from report_data import ReportError
 
-# As benchmarks and training runs call it: (in words, colour).
+# As benchmarks, training runs and traces call it: (in words, colour).
 SHARES = {
     "compute": ("compute", "blue"),
     "wait for input": ("waiting for input", "yellow"), "wait input": ("waiting for input", "yellow"),
     "wait for room": ("waiting for room", "orange"), "wait room": ("waiting for room", "orange"),
+    "send": ("send", "red"),
     "wait for replicas": ("replicas", "violet"), "replicas": ("replicas", "violet"),
     "snapshot": ("snapshots", "green"),
     "checkpoint": ("checkpoints", "pink"),
@@ -23,6 +24,9 @@ SHARES = {
     "idle": ("idle", "idle"),
     "unaccounted": ("unaccounted", "rest"),
 }
+# What a worker computes, as traces call it; the turns of an end-to-end schedule are told apart.
+TURNS = {"compute": SHARES["compute"], "forward": ("forward", "sky"), "backward": ("backward", "navy"),
+         "update": ("update", "muted")}
 MOST_BARS = 8  # shown of a cell
 
 
@@ -100,6 +104,14 @@ def memory_of_stages(study):
 MOST_EVENTS = 48  # of a worker, in a timeline
 
 
+def action_of(event):
+    """What a trace's event is: (in words, colour). Its category tells what its time counts to, its name begins with the turn."""
+    category = event.get("cat", "other")
+    if category == "compute":
+        return TURNS.get(event["name"].partition(" ")[0], SHARES["compute"])
+    return share_of(category.replace("_", " "))
+
+
 def read_trace(path):
     """{(process, thread): (name, [(start, end, action)])} in milliseconds, of Chrome's trace events."""
     try:
@@ -113,7 +125,7 @@ def read_trace(path):
                 names[key] = event["args"]["name"]
             elif event["ph"] == "X":
                 start = event["ts"] / 1e3
-                rows[lane].append((start, start + event.get("dur", 0) / 1e3, event["name"]))
+                rows[lane].append((start, start + event.get("dur", 0) / 1e3, action_of(event)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReportError(f"{path}: expected Chrome's trace events, found {error!r}") from None
     lanes_of = defaultdict(int)
@@ -123,9 +135,11 @@ def read_trace(path):
                    or f"{lane[0]}.{lane[1]}", sorted(events)) for lane, events in sorted(rows.items())}
 
 
-def action_of(name):
-    """ "forward s1:3" is a forward. """
-    return name.split()[0].split(":")[0] if name.split() else name
+def actions_of(rows):
+    """All of a trace, in the order of the bars of shares."""
+    order = list(dict.fromkeys([*TURNS.values(), *SHARES.values()]))
+    found = {action for _, events in rows.values() for *_, action in events}
+    return sorted(found, key=lambda action: (order.index(action) if action in order else len(order), action))
 
 
 def middle_of(rows):
@@ -138,6 +152,30 @@ def middle_of(rows):
     return first, first + length
 
 
+def draw_timeline(rows, begin, end, width):
+    row_height, left = 26, 8 + max(style.text_width(name, style.TEXT - 0.5) for name, _ in rows.values())
+    left = min(left, width / 3)
+    height = 8 + row_height * len(rows) + 44
+    figure = style.new_figure(width, height)
+    axes = style.add_axes(figure, left, 8, width - left - 12, row_height * len(rows))
+    actions = actions_of(rows)
+    for i, (_, events) in enumerate(rows.values()):
+        for action in actions:
+            spans = [(max(start, begin) - begin, min(stop, end) - max(start, begin)) for start, stop, its in events
+                     if its == action and stop > begin and start < end]
+            axes.broken_barh(spans, (i + 0.14, 0.72), facecolors=style.light(action[1]), linewidth=0)
+    axes.set_xlim(0, end - begin)
+    axes.set_ylim(len(rows), 0)
+    axes.set_yticks([i + 0.5 for i in range(len(rows))],
+                    [style.shortened(name, left - 8, style.TEXT - 0.5) for name, _ in rows.values()])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("ms")
+    axes.xaxis.set_major_locator(MaxNLocator(max(3, math.floor(width / 110)), steps=STEPS))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    return figure
+
+
 def timeline(study):
     traces = study.traces()
     if not traces:
@@ -147,32 +185,7 @@ def timeline(study):
     if not rows:
         return None
     begin, end = middle_of(rows)
-    actions = list(dict.fromkeys(action_of(event[2]) for _, events in rows.values() for event in events))
-    colours = {action: style.series_style(i)[0] for i, action in enumerate(actions)}
-
-    def draw(width):
-        row_height, left = 26, 8 + max(style.text_width(name, style.TEXT - 0.5) for name, _ in rows.values())
-        left = min(left, width / 3)
-        height = 8 + row_height * len(rows) + 44
-        figure = style.new_figure(width, height)
-        axes = style.add_axes(figure, left, 8, width - left - 12, row_height * len(rows))
-        for i, (_, events) in enumerate(rows.values()):
-            for action in actions:
-                spans = [(max(start, begin) - begin, min(stop, end) - max(start, begin)) for start, stop, name in events
-                         if action_of(name) == action and stop > begin and start < end]
-                axes.broken_barh(spans, (i + 0.14, 0.72), facecolors=style.light(colours[action]), linewidth=0)
-        axes.set_xlim(0, end - begin)
-        axes.set_ylim(len(rows), 0)
-        axes.set_yticks([i + 0.5 for i in range(len(rows))],
-                        [style.shortened(name, left - 8, style.TEXT - 0.5) for name, _ in rows.values()])
-        axes.tick_params(axis="y", length=0)
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel("ms")
-        axes.xaxis.set_major_locator(MaxNLocator(max(3, math.floor(width / 110)), steps=STEPS))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
-        return figure
-
     of = f" of {label}" if label else ""
     return Chart("timeline", "Timeline", f"What every worker does{of}, {number(end - begin)} ms from the middle of the run. "
-                 f"All of it is in {path.relative_to(study.folder)}, which Perfetto opens.", draw,
-                 [(action, colours[action], "bar") for action in actions])
+                 f"All of it is in {path.relative_to(study.folder)}, which Perfetto opens.",
+                 lambda width: draw_timeline(rows, begin, end, width), [(*action, "bar") for action in actions_of(rows)])

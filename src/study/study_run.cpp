@@ -8,6 +8,7 @@
 #include <future>
 #include <mutex>
 #include <set>
+#include <string_view>
 
 #include "lamina/core/clock.hpp"
 #include "lamina/core/error.hpp"
@@ -24,6 +25,7 @@ using Json = nlohmann::json;
 
 constexpr int config_exit_code = static_cast<int>(ErrorKind::config);
 constexpr int interrupted_exit_code = 130;
+constexpr std::string_view out_mark = "{out}";
 
 // One run of a cell.
 struct Turn {
@@ -147,9 +149,19 @@ class StudyRun {
     return fmt::format("train.seed={}", turn.cell.seed + turn.repeat);
   }
 
+  // The subcommand's arguments, in which {out} is the run's own folder.
+  std::vector<std::string> arguments_of(const Turn& turn) const {
+    std::vector<std::string> words(turn.cell.run.begin() + 1, turn.cell.run.end());
+    const std::string out = folder_.run(turn.cell, turn.repeat);
+    for (std::string& word : words)
+      for (auto at = word.find(out_mark); at != word.npos; at = word.find(out_mark, at + out.size()))
+        word.replace(at, out_mark.size(), out);
+    return words;
+  }
+
   std::vector<std::string> plainly(const Turn& turn) const {
     std::vector<std::string> command{options_.program, study_.command, folder_.config(turn.cell)};
-    command.insert(command.end(), turn.cell.run.begin() + 1, turn.cell.run.end());
+    for (std::string& word : arguments_of(turn)) command.push_back(std::move(word));
     command.insert(command.end(), {"--out", folder_.run(turn.cell, turn.repeat)});
     if (trains()) command.insert(command.end(), {"--resume", "--set", seed(turn)});
     return command;
@@ -158,8 +170,7 @@ class StudyRun {
   // What launch/run is told beside CONFIG, --out and --resume.
   std::vector<std::string> launch_arguments(const Turn& turn) const {
     std::vector<std::string> arguments{"--lamina", options_.program, "--command", study_.command};
-    for (auto word = turn.cell.run.begin() + 1; word != turn.cell.run.end(); ++word)
-      arguments.push_back("--argument=" + *word);
+    for (const std::string& word : arguments_of(turn)) arguments.push_back("--argument=" + word);
     if (trains()) arguments.insert(arguments.end(), {"--set", seed(turn)});
     return arguments;
   }

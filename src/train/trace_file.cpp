@@ -11,6 +11,7 @@
 namespace lamina {
 
 void prepare_trace(const std::string& path) {
+  if (const auto folder = std::filesystem::path(path).parent_path(); !folder.empty()) make_directory(folder);
   write_file_atomically(path, "[]\n");
 }
 

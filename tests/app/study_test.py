@@ -17,7 +17,7 @@ BENCH = """
 base: small.yaml
 axes:
   method: {greedy: {method: {framework: greedy, head: auto}}, dgl: {}}
-run: bench --steps 2 --rounds 1 --alone 1 --pipeline-only
+run: "bench --steps 2 --rounds 1 --alone 1 --pipeline-only --trace {out}/trace.json"
 repeats: 2
 """
 
@@ -64,6 +64,9 @@ class Study(LaminaTest):
         told = self.study().stdout
         self.assertEqual(told.count(": runs\n"), 1)
         self.assertIn("dgl, repeat 0: runs\n", told)
+        for cell in ("greedy", "dgl"):
+            for repeat in (0, 1):
+                self.assertTrue((self.out / cell / f"repeat-{repeat}/trace.json").exists())
         self.assertRegex(told, r"\| dgl \| 2 \| [\d.]+ \([\d.]+ to [\d.]+\) \|")
 
     def test_several_jobs_run_at_a_time_and_leave_what_one_leaves(self):

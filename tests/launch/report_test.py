@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -11,7 +12,7 @@ import tempfile
 import unittest
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
-PYTHON = PROJECT / ".venv/bin/python"
+BINARY = os.environ.get("LAMINA_BINARY", PROJECT / "build/lamina")
 PHONE, DESK = (390, 844), (1280, 900)
 
 HAS_PLOTS = importlib.util.find_spec("matplotlib") is not None
@@ -53,12 +54,19 @@ def trained():
             for repeat in range(2)]
 
 
-def trace():
-    """Two workers, Chrome's trace events."""
-    names = [{"ph": "M", "name": "thread_name", "pid": 0, "tid": w, "args": {"name": f"worker {w}"}} for w in (0, 1)]
-    return {"traceEvents": names + [
-        {"ph": "X", "pid": 0, "tid": w, "ts": 1e4 * step + 5e3 * part + 2e3 * w, "dur": 4e3, "name": f"{action} s{w}:{step}"}
-        for step in range(100) for w in (0, 1) for part, action in enumerate(("compute", "send"))]}
+TRACED = {"model": {"backbone": "resnet8"}, "partition": {"modules": 4}, "data": {"name": "synthetic", "test_limit": 8},
+          "pipeline": {"stages": 2, "workers": 2, "threads": 1}, "train": {"batch": 16, "lr_schedule": "step"}}
+END_TO_END = ("method.framework=e2e", "pipeline.schedule=1f1b", "pipeline.micro_batches=4")
+LOCAL = ("method.framework=dgl", "method.mlaan.window=2")
+
+
+def trace(folder, sets):
+    """trace.json, as a real run of two workers leaves it."""
+    config = folder / "traced.yaml"
+    config.write_text(json.dumps(TRACED))  # which is YAML too
+    command = [BINARY, "bench", config, "--steps", "8", "--rounds", "1", "--alone", "1", "--pipeline-only", "--trace",
+               folder / "trace.json", *(word for each in sets for word in ("--set", each))]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def new_folder():
@@ -80,8 +88,7 @@ def page_of(make, *arguments):
     """The page of a sample: made once, for all tests."""
     folder = new_folder()
     write_rows(folder, make(*arguments))
-    if make is sample:
-        (folder / "trace.json").write_text(json.dumps(trace()))
+    trace(folder, END_TO_END if make is sample else LOCAL)
     result = report(folder)
     if result.returncode:
         raise AssertionError(result.stderr)
@@ -116,6 +123,17 @@ class Report(unittest.TestCase):
         self.assertIn('<td class="number">223<small>220 – 227</small></td>', page)
         self.assertIn("pipeline.stages: expected &lt;at most 1&gt;, found 2", page)
         self.assertIn("resnet32: fastest is greedy · 2 workers with 417 images/s, 1.87 times what 1 worker does.", page)
+
+    def expect_timeline_of(self, page, *actions):
+        section = re.search(r'<section id="timeline">.*?</section>', page.read_text(), re.DOTALL)[0]
+        legend = re.findall(r'<rect [^>]*var\(--(\w+)\)"/></svg>([^<]+)</li>', section)
+        self.assertLessEqual(set(actions), {action for _, action in legend})
+        self.assertEqual(len({colour for colour, _ in legend}), len(legend), "each has a colour of its own")
+
+    def test_a_timeline_tells_every_kind_of_time_apart(self):
+        self.expect_timeline_of(page_of(trained), "compute", "waiting for input", "waiting for room", "send", "snapshots")
+        self.expect_timeline_of(page_of(sample), "forward", "backward", "update", "waiting for input", "waiting for room",
+                                "send")
 
     def expect_one_line(self, result, code, words):
         self.assertEqual((result.returncode, len(result.stderr.splitlines())), (code, 1), result.stderr)

@@ -73,7 +73,7 @@ struct Span {
 /// Memory   the newest `capacity` spans, set aside once; older ones are overwritten and counted.
 class Timeline {
  public:
-  static constexpr std::size_t default_capacity = 8'192;  // 0.6 MiB: a thousand steps and more
+  static constexpr std::size_t default_capacity = 8'192;  // 0.6 MiB: some 1,300 steps of a streaming worker
 
   explicit Timeline(std::size_t capacity = default_capacity);
 
