@@ -29,6 +29,7 @@ constexpr double redraw_s = 0.1;          // on a terminal
 constexpr double line_s = 10;             // into a pipe
 constexpr double flush_s = 0.5;           // of what others read while it is written
 constexpr int bar_width = 24;
+constexpr double shown_wait_s = 0.05;  // for snapshots; less is noise
 
 struct KeptLines {
   std::string text;
@@ -169,6 +170,9 @@ void Reporter::show_step(const Packet& packet, double step_s) {
       packet.epoch + 1, packet.step + 1, packet.total_steps, static_cast<double>(packet.samples()) / step_s,
       packet.modules.back().losses.back().loss, packet.lr, duration_text(left_s), fmt::join(busy, " "));
   if (shadows) line += fmt::format("  age {}", fmt::join(ages, " "));
+  double waited_s = 0;  // for snapshots, so far
+  for (const StageFigures& stage : figures_.stages) waited_s += stage.snapshot_s;
+  if (waited_s >= shown_wait_s) line += fmt::format(", waited {:.1f} s", waited_s);
   if (!bar) return show_line(line);
   const auto filled =
       static_cast<int>(bar_width * (packet.step + 1) / std::max<std::int64_t>(1, packet.total_steps));

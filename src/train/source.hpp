@@ -24,6 +24,9 @@ class Source {
   /// Waits for the loader. After the stop mark nothing more is to be asked for.
   Packet next();
 
+  /// As Loader::num_broken().
+  std::int64_t num_broken() const { return loader_->num_broken(); }
+
  private:
   Source(const RunPlan& plan, Replica replica, DataSource data, StreamPlan stream, std::uint64_t seed,
          AskWish wish);

@@ -29,7 +29,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CheckpointCost, written, waits, wait_s, write
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerPlace, host, device, numa_node, processors, bound)
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerReport, worker, pid, place, stages, account, alone_s, peak_rss_mib,
-                                   peak_device_mib, parameters_made, checkpoints)
+                                   peak_device_mib, parameters_made, broken_images, checkpoints)
 
 void to_json(Json& j, const RunSummary& summary) {
   j = {{"complete", summary.complete},
@@ -43,7 +43,12 @@ void to_json(Json& j, const RunSummary& summary) {
        {"params_sha256", summary.params_sha256},
        {"rollbacks", summary.rollbacks},
        {"workers", summary.workers}};
-  for (const WorkerReport& worker : summary.workers) j["peak_rss_mib"].push_back(worker.peak_rss_mib);
+  std::int64_t broken_images = 0;
+  for (const WorkerReport& worker : summary.workers) {
+    j["peak_rss_mib"].push_back(worker.peak_rss_mib);
+    broken_images += worker.broken_images;
+  }
+  j["broken_images"] = broken_images;
 }
 
 double slowest_worker_s(const RunSummary& summary) {

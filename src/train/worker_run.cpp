@@ -228,6 +228,7 @@ WorkerReport WorkerRun::report(Worker& worker) {
   measure_alone(worker.stages());
   WorkerReport report = report_of(worker, plan_.device, transport_.worker());
   report.place = places_[transport_.worker()];
+  if (source_) report.broken_images = source_->num_broken();
   for (const double both_s : alone_s_) report.alone_s.push_back(both_s / 2);
   if (writer_) report.checkpoints = writer_->cost();
   return report;

@@ -48,6 +48,14 @@ class Configuration(LaminaTest):
             (["train.batch=199"], ["batch of 1 remains"]),
             (["train.early_stop.metric=beauty"], ["train.early_stop.metric", "accuracy", "beauty"]),
             (["train.stop_before=soon"], ["train.stop_before", "3h50m", "found soon"]),
+            (["method.mlaan.window=0"], ["method.mlaan.window", "at least 1", "found '0'"]),
+            (["method.mlaan.momentum=1.01"], ["method.mlaan.momentum", "between 0 and 1", "1.01"]),
+            (["method.mlaan.momentum=-0.01"], ["method.mlaan.momentum", "between 0 and 1", "-0.01"]),
+            (["method.compat=release", "method.mlaan.window=2"], ["method.compat", "one stage", "found 2"]),
+            (["method.compat=release", "method.mlaan.window=2", "pipeline.stages=1", "train.on_nonfinite=skip"],
+             ["train.on_nonfinite", "expected stop, found skip"]),
+            (["method.compat=release", "method.mlaan.window=2", "pipeline.stages=1", "pipeline.workers=2",
+              "pipeline.replicas=2"], ["method.compat", "needs one worker, found 2"]),
             (["train.stop_before=90"], ["train.stop_before", "3h50m", "found 90"]),
         ]:
             with self.subTest(sets):

@@ -68,6 +68,7 @@ struct WorkerReport {
   double peak_rss_mib = 0;
   double peak_device_mib = 0;        ///< of tensors on a GPU
   std::int64_t parameters_made = 0;  ///< numbers in the parameters that this process has allocated
+  std::int64_t broken_images = 0;    ///< that could not be read and were replaced (data.broken: skip)
   CheckpointCost checkpoints{};
 };
 
