@@ -45,7 +45,8 @@ struct ConfigArguments {
   /// The files, each laid over those before it, and the overrides over all. @throws Error{config}
   ConfigText text() const;
   /// Reads, checks and works out the configuration. @throws Error{config}
-  RunPlan plan() const;
+  /// `launch`: how many workers there are.
+  RunPlan plan(const MpiLaunch& launch = mpi_launch()) const;
 };
 
 }  // namespace lamina

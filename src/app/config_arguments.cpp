@@ -28,11 +28,11 @@ ConfigText ConfigArguments::text() const {
   return text;
 }
 
-RunPlan ConfigArguments::plan() const {
+RunPlan ConfigArguments::plan(const MpiLaunch& launch) const {
   ConfigText configuration = text();
   RunConfig config = read_run_config(configuration);
   if (!out.empty()) config.out = out;
-  return make_run_plan(std::move(config), mpi_launch());
+  return make_run_plan(std::move(config), launch);
 }
 
 }  // namespace lamina

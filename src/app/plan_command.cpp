@@ -7,9 +7,11 @@
 #include <set>
 
 #include "commands.hpp"
+#include "lamina/comm/mpi.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
 #include "lamina/pipeline/end_to_end_schedule.hpp"
+#include "lamina/study/measure_links.hpp"
 #include "lamina/study/module_profile.hpp"
 #include "lamina/study/simulated_pipeline.hpp"
 
@@ -163,8 +165,22 @@ class Planner {
   const ModuleProfile& profile_;
 };
 
-void run_plan_command(const PlanArguments& arguments) {
-  const RunPlan plan = arguments.plan();
+// Between the processes of an MPI job, which end with that but for the first.
+void measure_links_into(PlanArguments& arguments, const MpiLaunch& launch) {
+  constexpr Seconds limit{600};
+  const std::unique_ptr<Transport> transport = make_mpi_transport(limit);
+  const LinkSpeed found = measure_links(*transport, limit);
+  arguments.mib_per_s = found.bytes_per_s / mib;
+  if (launch.rank == 0)
+    fmt::print("links: the slowest of {} carries {:.1f} MiB/s, a byte takes {:.1f} us\n", launch.size - 1,
+               arguments.mib_per_s, 1e6 * found.latency_s);
+}
+
+void run_plan_command(PlanArguments& arguments) {
+  const MpiLaunch launch = mpi_launch();
+  if (launch.size > 1 && arguments.mib_per_s == 0) measure_links_into(arguments, launch);
+  if (launch.rank > 0) return;
+  const RunPlan plan = arguments.plan({});
   const ModuleProfile profile = profile_of(arguments, plan);
   for (const std::int64_t wanted : arguments.windows)
     profile.of_window(wanted);  // or it says that it is missing
@@ -201,7 +217,10 @@ void add_plan_command(CLI::App& app) {
                       "the measurements: taken from this file if it is there, else written to it");
   command->add_option("--memory-mib", arguments->memory_mib, "that a worker has for tensors; 0: no limit")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--mib-per-s", arguments->mib_per_s, "of the links between workers; 0: no limit")
+  command
+      ->add_option(
+          "--mib-per-s", arguments->mib_per_s,
+          "of the links between workers; 0: as measured between the ranks, under mpirun, else no limit")
       ->check(CLI::NonNegativeNumber);
   command
       ->add_option("--speeds", arguments->speeds,

@@ -73,6 +73,15 @@ class Plan(LaminaTest):
         self.assertEqual(found.returncode, 0, found.stderr)
         self.assertNotIn("replicas", found.stdout)
 
+    def test_under_mpirun_the_links_between_the_ranks_are_measured(self):
+        found = self.lamina("plan", self.config, "--repeats", 1, ranks=3)
+        self.assertEqual(found.returncode, 0, found.stderr)
+        self.assertRegex(found.stdout, r"links: the slowest of 2 carries [1-9][\d.]* MiB/s, a byte takes [\d.]+ us\n")
+        self.assertRegex(found.stdout, r"stage  0 .*, its link [\d.]+ ms\n")
+        self.assertEqual(found.stdout.count("promises"), 1, "one rank plans")
+        given = self.lamina("plan", self.config, "--repeats", 1, "--mib-per-s", 100, ranks=2)
+        self.assertNotIn("links:", given.stdout)
+
     def assert_speeds(self, profile):
         stages = self.plan("--profile", profile, "--speeds", "1,0.01").stdout
         self.assertRegex(stages, r"stage  1 .*modules (\d+) to \1\n", "the slow worker gets as little as can be")

@@ -15,10 +15,10 @@ using ::testing::HasSubstr;
 
 // Costs of a chain whose stages cost more than their pieces do: a stage also evaluates what follows it, as
 // lookahead does.
-struct Chain {
+struct PieceChain {
   std::vector<double> seconds, bytes, message_bytes, foreign_s;
 
-  explicit Chain(unsigned seed, std::size_t size = 30) {
+  explicit PieceChain(unsigned seed, std::size_t size = 30) {
     std::mt19937 engine(seed);
     std::uniform_real_distribution<double> draw(0.1, 2.0);
     for (std::vector<double>* values : {&seconds, &bytes, &message_bytes, &foreign_s}) {
@@ -72,7 +72,7 @@ std::optional<double> by_trying_all(const StageProblem& problem) {
 
 TEST(StagePlan, IsTheBestOfAllCutsOnRandomChains) {
   for (unsigned seed = 0; seed < 8; ++seed) {
-    const Chain chain(seed);
+    const PieceChain chain(seed);
     for (const std::vector<double>& speeds : {std::vector<double>{1, 1, 1, 1}, {1, 0.5, 2, 1}, {1, 1, 0.5}}) {
       StageProblem problem = chain.problem(speeds);
       EXPECT_DOUBLE_EQ(plan_stages(problem).step_s, by_trying_all(problem).value());
@@ -90,7 +90,7 @@ TEST(StagePlan, IsTheBestOfAllCutsOnRandomChains) {
 }
 
 TEST(StagePlan, CoversEveryPieceOnceAndPromisesWhatItsStagesTake) {
-  const Chain chain(1);
+  const PieceChain chain(1);
   const StagePlan plan = plan_stages(chain.problem({1, 1, 1, 1, 1}));
   ASSERT_EQ(plan.stages.size(), 5u);
   int next = 0;
@@ -108,7 +108,7 @@ TEST(StagePlan, CoversEveryPieceOnceAndPromisesWhatItsStagesTake) {
 }
 
 TEST(StagePlan, ALimitThatNobodyMeetsNamesTheLeastThatWouldDo) {
-  const Chain chain(2);
+  const PieceChain chain(2);
   StageProblem problem = chain.problem({1, 1, 1});
   problem.most_bytes = 3;
   std::string message;
