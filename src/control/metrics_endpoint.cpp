@@ -153,6 +153,7 @@ class Clients {
   // One client, for as long as it asks in time. Its faults and its leaving end this alone.
   asio::awaitable<void> serve(Stream stream) {
     const std::string from = address_of(*stream);
+    bool has_asked = false;
     try {
       beast::flat_buffer buffer(longest_request);
       for (bool stays = true; stays;) {
@@ -162,13 +163,15 @@ class Clients {
         // Of a crowd those stay who have asked last.
         if (const auto place = std::find(streams_.begin(), streams_.end(), stream); place != streams_.end())
           streams_.splice(streams_.end(), streams_, place);
+        has_asked = true;
         const Response response = answer(request, newest_);
         co_await http::async_write(*stream, response, asio::use_awaitable);
         stays = response.keep_alive();
         if (stays) co_await pause(between_requests);
       }
     } catch (const boost::system::system_error& e) {
-      if (is_no_request(e.code())) refusals_.note("without a request", from, e.code().message());
+      if (is_no_request(e.code()) || (!has_asked && e.code() == beast::error::timeout))
+        refusals_.note("without a request", from, e.code().message());
     }
     streams_.remove(stream);
   }
@@ -179,10 +182,10 @@ class Clients {
     return gone ? "an address that is gone" : fmt::format("{}", fmt::streamed(endpoint));
   }
 
-  // What was sent is at fault, not the connection.
+  // What was sent is at fault, or was not all of it, and not the connection.
   static bool is_no_request(const boost::system::error_code& code) {
     return code.category() == http::make_error_code(http::error::bad_method).category() &&
-           code != http::error::end_of_stream && code != http::error::partial_message;
+           code != http::error::end_of_stream;
   }
 
   tcp::acceptor& acceptor_;

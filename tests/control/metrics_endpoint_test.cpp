@@ -120,10 +120,17 @@ TEST(MetricsEndpoint, WhatIsNoRequestIsToldOnceAndCounted) {
       char heard = 0;
       EXPECT_EQ(boost::asio::read(stranger, boost::asio::buffer(&heard, 1), hung_up), 0u);
     }
+    tcp::socket half(io);  // says half of a request, and then no more
+    half.connect(there);
+    boost::asio::write(half, boost::asio::buffer(std::string("GET /met")));
+    half.shutdown(tcp::socket::shutdown_send);
+    char heard = 0;
+    boost::system::error_code hung_up;
+    EXPECT_EQ(boost::asio::read(half, boost::asio::buffer(&heard, 1), hung_up), 0u);
     fetch_figures(reached_at(endpoint), limit);
   }
   const std::string log = testing::internal::GetCapturedStderr();
-  EXPECT_THAT(log, HasSubstr("metrics.listen turned away 3 strangers in all: 3 without a request"));
+  EXPECT_THAT(log, HasSubstr("metrics.listen turned away 4 strangers in all: 4 without a request"));
   EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 2) << log;
 }
 
