@@ -235,15 +235,15 @@ WorkerReport WorkerRun::report(Worker& worker) {
 }
 
 RunSummary WorkerRun::summarise(std::vector<WorkerReport> reports) {
-  if (writer_) {
-    writer_->finish_mirror();  // nobody waits for this worker any more
-    reports[static_cast<std::size_t>(transport_.worker())].checkpoints = writer_->cost();
-  }
   RunSummary summary = summary_of(*stop_mark_, *reporter_, std::move(reports));
   summary.rollbacks = rollbacks_;
   if (!writer_) return summary;
   summary.params_sha256 = writer_->newest()->params_sha256;
-  write_summary(std::filesystem::path(plan_.config.out) / "summary.json", summary);
+  const std::filesystem::path path = std::filesystem::path(plan_.config.out) / "summary.json";
+  write_summary(path, summary);  // the mirror may be slow, or hang
+  writer_->finish_mirror();
+  summary.workers[static_cast<std::size_t>(transport_.worker())].checkpoints = writer_->cost();
+  write_summary(path, summary);
   return summary;
 }
 
