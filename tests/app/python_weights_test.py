@@ -3,7 +3,7 @@
 import json
 import unittest
 
-from lamina_process import LaminaTest, main
+from lamina_process import MLAAN, OK, LaminaTest, main
 
 try:
     import safetensors.torch
@@ -33,6 +33,31 @@ class PythonWeights(LaminaTest):
         loss = torch.nn.functional.cross_entropy(logits, labels).item()
         self.assertAlmostEqual(accuracy, summary["test_accuracy"], delta=1.01 / 512)
         self.assertAlmostEqual(loss, summary["test_loss"], delta=1e-4 * max(1, loss))
+
+    def test_an_exported_network_is_pythons_and_begins_another_run(self):
+        from torch_resnet import CifarResNet
+
+        config = self.write("mlaan.yaml", MLAAN)
+        self.train("run", "train.max_steps=3", config=config)
+        plain, whole = self.export("run", "plain"), self.export("run", "whole", "--auxiliary")
+        CifarResNet(8).load_state_dict(plain, strict=True)
+        self.assertEqual({name.split(".")[0] for name in whole.keys() - plain.keys()}, {"head", "lam", "ema"})
+        for name, tensor in plain.items():
+            self.assertTrue(torch.equal(tensor, whole[name]), name)
+
+        # Nothing learned, another seed: what is not from the file is another's.
+        self.train("again", f"model.init={self.folder / 'plain.safetensors'}", "train.seed=9", "train.lr=0",
+                   "train.max_steps=1", config=config)
+        again = self.export("again", "again", "--auxiliary")
+        for name, tensor in plain.items():
+            if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+                self.assertTrue(torch.equal(tensor, again[name]), name)
+        self.assertFalse(torch.equal(whole["head.0.independent.fc.weight"], again["head.0.independent.fc.weight"]))
+
+    def export(self, run, name, *options):
+        file = self.folder / f"{name}.safetensors"
+        self.assertEqual(self.lamina("export", self.folder / run, file, *options).returncode, OK)
+        return safetensors.torch.load_file(file)
 
     def backbone_state(self, checkpoint):
         """All tensors that are neither of an auxiliary head nor the optimizer's."""

@@ -58,8 +58,8 @@ class Trace(LaminaTest):
             self.assertLessEqual(ends["s"], ends["f"] + self.clock_error_us + 1)
 
     def test_that_cannot_be_written_is_told_before_anything_is_computed(self):
-        process = self.lamina("bench", self.config, "--trace", self.folder / "missing" / "trace.json")
-        self.assert_refused(process, STORAGE, "missing")
+        process = self.lamina("bench", self.config, "--trace", self.config / "trace.json")  # below a file
+        self.assert_refused(process, STORAGE, "small.yaml")
 
     def test_of_a_run_without_a_file_is_refused(self):
         self.assertEqual(self.lamina("bench", self.config, "--trace").returncode, CONFIG)
