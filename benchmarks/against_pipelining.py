@@ -88,6 +88,8 @@ def pytorch_sides(options):
 
 
 def wanted(name, options):
+    if any(part in name for part in options.without):
+        return False
     return name in QUICK if options.quick else not options.only or any(part in name for part in options.only)
 
 
@@ -120,6 +122,7 @@ def main():
     parser.add_argument("--steps", type=int, default=12, help="of every side in a round, after its warm-up")
     parser.add_argument("--repeats", type=int, default=7, help="steps that `lamina plan` measures a module by")
     parser.add_argument("--only", action="append", help="sides whose names have this in them; may be given again")
+    parser.add_argument("--without", action="append", default=[], help="sides that are left out; may be given again")
     parser.add_argument("--quick", action="store_true", help="one round of two steps, of the main sides")
     parser.add_argument("--out", type=pathlib.Path, help="a file for all figures, in JSON")
     options = parser.parse_args()
