@@ -5,10 +5,47 @@
 
 #include <ctime>
 #include <fstream>
+#include <future>
+#include <thread>
 
+#include "lamina/control/thread_stacks.hpp"
 #include "lamina/core/files.hpp"
+#include "lamina/core/log.hpp"
 
 namespace lamina {
+namespace {
+
+constexpr Seconds patience_with_a_stack{0.5};
+constexpr Seconds patience_with_the_disk{10};  // less than the others have with these words (liveness.cpp)
+
+std::filesystem::path write_whereabouts(const std::filesystem::path& out, int worker,
+                                        const std::string& text) {
+  const std::filesystem::path folder = out / "where-they-were";
+  make_directory(folder);
+  const std::filesystem::path path = folder / fmt::format("worker-{}.txt", worker);
+  std::ofstream file(path, std::ios::app);
+  file << fmt::format("{:%Y-%m-%d %H:%M:%S}\n", fmt::localtime(std::time(nullptr))) << text << '\n';
+  file.close();
+  if (!file)
+    throw Error(ErrorKind::storage, fmt::format("{}: expected to append to it, found no way", path.string()));
+  return path;
+}
+
+void write_or_say(const std::filesystem::path& out, int worker, std::string words, bool hangs) {
+  try {
+    if (hangs) words += text(thread_stacks(patience_with_a_stack));
+    if (out.empty()) {
+      if (hangs) log_info(words);
+      return;
+    }
+    const std::filesystem::path path = write_whereabouts(out, worker, words);
+    if (hangs) log_info(fmt::format("the stacks of all threads are in {}", path.string()));
+  } catch (const std::exception& problem) {
+    log_warning(problem.what());
+  }
+}
+
+}  // namespace
 
 std::string text(int worker, const std::vector<WorkerName>& names) {
   if (names.empty()) return fmt::format("worker {}", worker);
@@ -59,17 +96,18 @@ std::string lanes_text(const RunPlan& plan, int worker, const ActionBoard& board
   return lines;
 }
 
-std::filesystem::path write_whereabouts(const std::filesystem::path& out, int worker,
-                                        const std::string& text) {
-  const std::filesystem::path folder = out / "where-they-were";
-  make_directory(folder);
-  const std::filesystem::path path = folder / fmt::format("worker-{}.txt", worker);
-  std::ofstream file(path, std::ios::app);
-  file << fmt::format("{:%Y-%m-%d %H:%M:%S}\n", fmt::localtime(std::time(nullptr))) << text << '\n';
-  file.close();
-  if (!file)
-    throw Error(ErrorKind::storage, fmt::format("{}: expected to append to it, found no way", path.string()));
-  return path;
+void write_down(const std::filesystem::path& out, int worker, std::string words, bool hangs) {
+  std::promise<void> written;
+  const std::future<void> done = written.get_future();
+  std::thread([written = std::move(written), out, worker, words = std::move(words), hangs,
+               label = log_label()]() mutable {
+    set_log_label(label);
+    write_or_say(out, worker, std::move(words), hangs);
+    written.set_value();
+  }).detach();
+  if (done.wait_for(patience_with_the_disk) != std::future_status::ready)
+    log_warning(fmt::format("{}: where this worker was could not be written in {:.0f} s", out.string(),
+                            patience_with_the_disk.count()));
 }
 
 }  // namespace lamina

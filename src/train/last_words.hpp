@@ -23,9 +23,10 @@ ErrorKind kind_of(const Sentence& sentence);
 /// What a worker had to do with its lanes, a line each.
 std::string lanes_text(const RunPlan& plan, int worker, const ActionBoard& board);
 
-/// Puts a text behind what is in a worker's file of where it was, OUT/where-they-were/worker-N.txt, and
-/// returns its path. @throws Error{storage}
-std::filesystem::path write_whereabouts(const std::filesystem::path& out, int worker,
-                                        const std::string& text);
+/// Puts what this process's workers had to do behind what is in the file of where its first one was,
+/// OUT/where-they-were/worker-N.txt, with the stacks of all threads if it hangs; without `out` those are
+/// logged. What hangs is likely the disk: waits for 10 s, and else leaves a thread behind that goes on. What
+/// cannot be written is logged.
+void write_down(const std::filesystem::path& out, int worker, std::string words, bool hangs);
 
 }  // namespace lamina

@@ -5,11 +5,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <future>
 #include <limits>
-#include <thread>
 
-#include "lamina/control/thread_stacks.hpp"
 #include "lamina/core/log.hpp"
 #include "lamina/train/stop_request.hpp"
 #include "last_words.hpp"
@@ -27,8 +24,6 @@ constexpr Seconds patience_with_a_job{1};      // that has been aborted
 constexpr Seconds patience_with_words{15};     // of the other processes; stacks take a while
 constexpr Seconds patience_without_center{2};  // with the others, who find out by themselves
 constexpr Seconds patience_with_a_failed{3};   // worker, which ends the job itself
-constexpr Seconds patience_with_a_stack{0.5};
-constexpr Seconds patience_with_the_disk{10};  // less than with words, which include it
 constexpr LifeLimits no_limits{.slow = Seconds(std::numeric_limits<double>::infinity()),
                                .limit = Seconds(std::numeric_limits<double>::infinity())};
 
@@ -38,22 +33,6 @@ WorkerBeat look_at(const ActionBoard& board, int exit_code) {
                       : waits_for_peer(where)          ? Doing::wait
                                                        : Doing::work;
   return {.beat = {.moves = moves, .doing = doing, .exit_code = exit_code}, .where = where};
-}
-
-// Where each worker of this process was, and if it hangs the stacks of all threads; into `out`, if there is
-// one.
-void write_down(const std::filesystem::path& out, int worker, std::string all, bool is_stuck) {
-  try {
-    if (is_stuck) all += text(thread_stacks(patience_with_a_stack));
-    if (out.empty()) {
-      if (is_stuck) log_info(all);
-      return;
-    }
-    const std::filesystem::path path = write_whereabouts(out, worker, all);
-    if (is_stuck) log_info(fmt::format("the stacks of all threads are in {}", path.string()));
-  } catch (const std::exception& problem) {
-    log_warning(problem.what());
-  }
 }
 
 [[noreturn]] void wait_for_the_end() {
@@ -273,18 +252,7 @@ void Liveness::say(const Sentence& sentence, const std::string& line) {
     sentence.cause.condition == Condition::failed ? log_info(mine) : log_error(mine);
     all += mine + "\n" + lanes_text(plan_, here_[i], *boards_[i]);
   }
-  // On a thread of its own, as what hangs is likely the disk, and the end must not hang with it.
-  std::promise<void> written;
-  std::future<void> done = written.get_future();
-  std::thread([written = std::move(written), out = out_, worker = here_.front(), label = log_label(),
-               is_stuck, all = std::move(all)]() mutable {
-    set_log_label(label);
-    write_down(out, worker, std::move(all), is_stuck);
-    written.set_value();
-  }).detach();
-  if (done.wait_for(patience_with_the_disk) != std::future_status::ready)
-    log_warning(fmt::format("{}: where this worker was could not be written in {:.0f} s", out_.string(),
-                            patience_with_the_disk.count()));
+  write_down(out_, here_.front(), std::move(all), is_stuck);
 }
 
 // Each that has spoken says so to worker 0, which then ends the job: until then mpirun lets all of them
