@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <string>
+#include <system_error>
 
 namespace lamina {
 
@@ -11,8 +13,10 @@ namespace lamina {
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "lamina-XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
+    // mkdtemp puts other characters in the place of six X.
+    std::string name = (std::filesystem::temp_directory_path() / ("lamina-" + std::string(6, 'X'))).string();
+    if (!mkdtemp(name.data())) throw std::system_error(errno, std::generic_category(), name);
+    path_ = name;
   }
   ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
   TemporaryDirectory(const TemporaryDirectory&) = delete;

@@ -146,6 +146,12 @@ void refuse(const std::string& key, const std::string& expected, int found) {
   throw Error(ErrorKind::config, fmt::format("{}: expected {}, found {}", key, expected, found));
 }
 
+// Of a group of workers.
+void check_replicas(const std::string& schedule, int replicas) {
+  if (replicas != 1 && !may_share_stages(schedule))
+    refuse("pipeline.replicas", "1 with schedule " + schedule, replicas);
+}
+
 // Of a worker's stages one at a time: as many micro-batches as there are workers through each of them, then
 // the next as many.
 Units card_units(const WorkerGroup& group, int num_workers, int micro_batches, bool backward) {
@@ -242,13 +248,9 @@ bool may_share_stages(const std::string& schedule) {
   return schedule == "streaming" || schedule == "data_parallel";
 }
 
-void check_replicas(const std::string& schedule, const std::vector<std::int64_t>& replicas) {
-  if (may_share_stages(schedule)) return;
-  for (const std::int64_t workers : replicas)
-    if (workers != 1) refuse("pipeline.replicas", "1 with schedule " + schedule, static_cast<int>(workers));
-}
-
-std::vector<WorkerGroup> interleaved_groups(int num_stages, int num_workers) {
+std::vector<WorkerGroup> interleaved_groups(int num_stages, const std::vector<std::int64_t>& replicas) {
+  for (const std::int64_t workers : replicas) check_replicas("interleaved_1f1b", static_cast<int>(workers));
+  const int num_workers = static_cast<int>(replicas.size());
   if (num_stages % num_workers != 0)
     refuse("pipeline.stages",
            fmt::format("a multiple of the {} workers with schedule interleaved_1f1b", num_workers),
@@ -268,10 +270,13 @@ Schedule end_to_end_schedule(const std::string& name, const std::vector<WorkerGr
   if (found == generators().end())
     throw Error(ErrorKind::contract, fmt::format("expected one of the schedules {}, found {}",
                                                  fmt::join(end_to_end_schedule_names(), ", "), name));
-  std::vector<std::int64_t> replicas;
-  for (const WorkerGroup& group : groups) replicas.push_back(group.replicas);
-  check_replicas(name, replicas);
+  for (const WorkerGroup& group : groups) check_replicas(name, group.replicas);
   return found->second(groups, micro_batches);
+}
+
+Schedule make_schedule(const std::string& name, const std::vector<WorkerGroup>& groups, int micro_batches) {
+  if (name == "streaming") return streaming_schedule(groups);
+  return end_to_end_schedule(name, groups, micro_batches);
 }
 
 WorkerRounds worker_rounds(const Schedule& schedule, int worker) {

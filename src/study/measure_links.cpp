@@ -1,9 +1,7 @@
 #include "lamina/study/measure_links.hpp"
 
 #include <ATen/ATen.h>
-#include <fmt/format.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "lamina/core/clock.hpp"

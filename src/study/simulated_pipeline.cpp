@@ -28,11 +28,6 @@ double bytes_of(const std::vector<at::Tensor>& tensors) {
 
 constexpr double recomputed_forward_share = 1.0 / 4;  // where a backward takes two forwards and one more
 
-Schedule schedule_of(const PipelineConfig& config, const std::vector<WorkerGroup>& groups) {
-  if (config.schedule == "streaming") return streaming_schedule(groups);
-  return end_to_end_schedule(config.schedule, groups, static_cast<int>(config.micro_batches));
-}
-
 // Streaming never hangs; of the others NCCL's queue does not take all.
 void require_carrier(const SimulatedPipeline& pipeline) {
   if (pipeline.schedule.name == "streaming" || pipeline.how.carrier != Carrier::nccl) return;
@@ -65,7 +60,6 @@ std::vector<WorkerGroup> chain_groups(const PipelineConfig& config, int& num_sta
                 fmt::format("pipeline.replicas: expected positive numbers that add up to the {} worker(s), "
                             "found [{}]",
                             workers, fmt::join(replicas, ", ")));
-  check_replicas(config.schedule, replicas);
   const auto num_groups = static_cast<std::int64_t>(replicas.size());
   const auto* wanted = std::get_if<std::int64_t>(&config.stages);
   const std::int64_t stages = wanted && *wanted > 1 ? *wanted : num_groups;
@@ -74,8 +68,7 @@ std::vector<WorkerGroup> chain_groups(const PipelineConfig& config, int& num_sta
                 fmt::format("pipeline.stages: expected a number, at least the {} groups of workers, found {}",
                             num_groups, wanted ? fmt::format("{}", stages) : "a list"));
   num_stages = static_cast<int>(stages);
-  if (config.schedule == "interleaved_1f1b")
-    return interleaved_groups(num_stages, static_cast<int>(num_groups));
+  if (config.schedule == "interleaved_1f1b") return interleaved_groups(num_stages, replicas);
   std::vector<int> first;
   for (std::int64_t group = 0; group <= num_groups; ++group)
     first.push_back(static_cast<int>(stages * group / num_groups));
@@ -92,7 +85,8 @@ void ChainConfig::visit(FieldVisitor& v) {
 SimulatedPipeline make_chain(const ChainConfig& config, const ChainTraffic& traffic) {
   int num_stages = 0;
   const std::vector<WorkerGroup> groups = chain_groups(config.pipeline, num_stages);
-  SimulatedPipeline pipeline{.schedule = schedule_of(config.pipeline, groups)};
+  SimulatedPipeline pipeline{.schedule = make_schedule(config.pipeline.schedule, groups,
+                                                       static_cast<int>(config.pipeline.micro_batches))};
   if (config.pipeline.recompute) pipeline.forward_share = recomputed_forward_share;
   pipeline.how.buffers = static_cast<int>(config.pipeline.buffers);
   if (config.pipeline.transport == "nccl") pipeline.how.carrier = Carrier::nccl;

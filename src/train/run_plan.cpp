@@ -13,6 +13,7 @@
 #include "lamina/core/log.hpp"
 #include "lamina/core/process.hpp"
 #include "lamina/nn/framework.hpp"
+#include "lamina/pipeline/end_to_end_schedule.hpp"
 #include "schedule_choice.hpp"
 
 namespace lamina {
@@ -207,7 +208,8 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   config.pipeline.workers = workers;
   if (!config.pipeline.threads) config.pipeline.threads = resolve_threads(launch, workers);
   plan.config = std::move(config);
-  plan.schedule = make_schedule(plan.config.pipeline, plan.groups);
+  plan.schedule = make_schedule(plan.config.pipeline.schedule, plan.groups,
+                                static_cast<int>(plan.config.pipeline.micro_batches));
   require_no_deadlock(plan.schedule, plan.play_options());
   plan.lanes = make_lanes(plan);
   return plan;

@@ -62,12 +62,12 @@ LoadedStart load_newest_whole(const std::vector<fs::path>& starts, std::vector<S
   loaded.versions.resize(stages.size());
   for (std::size_t i = 0; i < starts.size(); ++i) {
     const std::optional<Flaw> flaw = load(starts[i], stages, loaded);
-    const bool is_obstacle = flaw && !flaw->is_damage;
-    if (const auto [who, text] = first_word(transport, is_obstacle ? flaw->error.what() : "", limit);
-        !text.empty())
-      give_up(flaw, who == transport.worker(), text);
     const auto [who, text] = first_word(transport, flaw ? flaw->error.what() : "", limit);
     if (text.empty()) return loaded;
+    const bool is_obstacle = flaw && !flaw->is_damage;
+    if (const auto [other, why] = first_word(transport, is_obstacle ? flaw->error.what() : "", limit);
+        !why.empty())
+      give_up(flaw, other == transport.worker(), why);
     loaded.damaged.push_back(starts[i]);
     if (i + 1 == starts.size())
       give_up(flaw, who == transport.worker(),

@@ -30,10 +30,11 @@ struct LoadedStart {
 /// Collective: loads the first of the checkpoints that is whole for all workers, each of which reads what its
 /// own stages hold; of those before it worker 0 says what is wrong with them. Without any, step 0.
 /// `starts`: everybody's the same, the newest first.
-/// @throws Error{checkpoint} if none is whole, at the first worker that finds the last one damaged, and for
-/// one that
-///         a later build wrote; Error{storage} where one cannot be read, which says nothing of what it holds:
-///         in neither case an older one is taken. Error{peer_lost} at the other workers.
+/// One that a later build wrote, or that cannot be read, ends the run: that says nothing of what it holds,
+/// and an older one would throw work away.
+/// @throws Error{checkpoint} if none is whole, or for a later build's; Error{storage} for what cannot be
+/// read:
+///         at the first worker that finds it so; Error{peer_lost} at the others.
 LoadedStart load_newest_whole(const std::vector<std::filesystem::path>& starts, std::vector<Stage>& stages,
                               Transport& transport, Seconds limit);
 

@@ -83,16 +83,9 @@ void resolve_schedule(RunConfig& config, const MpiLaunch& launch) {
 std::vector<WorkerGroup> group_stages(const PipelineConfig& config,
                                       const std::vector<std::vector<ModuleSpec>>& stages,
                                       const std::vector<std::int64_t>& replicas) {
-  check_replicas(config.schedule, replicas);
-  const auto num_groups = static_cast<std::int64_t>(replicas.size());
   if (config.schedule == "interleaved_1f1b")
-    return interleaved_groups(static_cast<int>(stages.size()), static_cast<int>(num_groups));
-  return make_groups(deal_stages(stages, num_groups), replicas);
-}
-
-Schedule make_schedule(const PipelineConfig& config, const std::vector<WorkerGroup>& groups) {
-  if (!trains_end_to_end(config)) return streaming_schedule(groups);
-  return end_to_end_schedule(config.schedule, groups, static_cast<int>(config.micro_batches));
+    return interleaved_groups(static_cast<int>(stages.size()), replicas);
+  return make_groups(deal_stages(stages, static_cast<std::int64_t>(replicas.size())), replicas);
 }
 
 }  // namespace lamina

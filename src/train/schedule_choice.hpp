@@ -21,6 +21,4 @@ std::vector<WorkerGroup> group_stages(const PipelineConfig& config,
                                       const std::vector<std::vector<ModuleSpec>>& stages,
                                       const std::vector<std::int64_t>& replicas);
 
-Schedule make_schedule(const PipelineConfig& config, const std::vector<WorkerGroup>& groups);
-
 }  // namespace lamina

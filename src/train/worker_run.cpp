@@ -239,11 +239,14 @@ RunSummary WorkerRun::summarise(std::vector<WorkerReport> reports) {
   summary.rollbacks = rollbacks_;
   if (!writer_) return summary;
   summary.params_sha256 = writer_->newest()->params_sha256;
-  const std::filesystem::path path = std::filesystem::path(plan_.config.out) / "summary.json";
-  write_summary(path, summary);  // the mirror may be slow, or hang
-  writer_->finish_mirror();
-  summary.workers[static_cast<std::size_t>(transport_.worker())].checkpoints = writer_->cost();
-  write_summary(path, summary);
+  const auto write = [&] {
+    summary.workers[static_cast<std::size_t>(transport_.worker())].checkpoints = writer_->cost();
+    write_summary(std::filesystem::path(plan_.config.out) / "summary.json", summary);
+  };
+  write();
+  if (plan_.config.checkpoint.mirror.empty()) return summary;
+  writer_->finish_mirror();  // which may be slow, or hang
+  write();
   return summary;
 }
 

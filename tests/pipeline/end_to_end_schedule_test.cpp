@@ -28,10 +28,12 @@ std::vector<WorkerGroup> contiguous(int num_stages, int num_workers) {
 Schedule schedule_of(const std::string& name, const Shape& shape) {
   if (name == "data_parallel")
     return end_to_end_schedule(name, make_groups({0, 1}, {shape.workers}), shape.micro_batches);
-  return end_to_end_schedule(name,
-                             name == "interleaved_1f1b" ? interleaved_groups(shape.stages, shape.workers)
-                                                        : contiguous(shape.stages, shape.workers),
-                             shape.micro_batches);
+  return end_to_end_schedule(
+      name,
+      name == "interleaved_1f1b"
+          ? interleaved_groups(shape.stages, std::vector<std::int64_t>(shape.workers, 1))
+          : contiguous(shape.stages, shape.workers),
+      shape.micro_batches);
 }
 
 // Calls check(schedule, shape) for every name, up to five workers with one or two stages each.

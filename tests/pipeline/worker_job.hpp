@@ -67,10 +67,9 @@ class Job {
     stage_specs_ = make_stage_specs(cut, trial.options.window, true);
     const bool streams = trial.schedule == "streaming";
     groups_ = trial.schedule == "interleaved_1f1b"
-                  ? interleaved_groups(static_cast<int>(cut.size()), num_groups)
+                  ? interleaved_groups(static_cast<int>(cut.size()), std::vector<std::int64_t>(num_groups, 1))
                   : make_groups(deal_stages(cut, num_groups), trial.replicas);
-    schedule_ = streams ? streaming_schedule(groups_)
-                        : end_to_end_schedule(trial.schedule, groups_, trial.micro_batches);
+    schedule_ = make_schedule(trial.schedule, groups_, trial.micro_batches);
     trial_.options.micro_batches = streams ? 0 : trial.micro_batches;
     trial_.options.two_versions = trial.schedule == "2bw";
     for (const ScheduleLane& lane : schedule_.lanes) {

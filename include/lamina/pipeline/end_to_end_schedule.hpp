@@ -25,21 +25,20 @@ namespace lamina {
 /// data_parallel     one stage, of which all workers are replicas; micro-batches add up in place.
 std::vector<std::string> end_to_end_schedule_names();
 
-/// Whether several workers may share a stage: under streaming and data_parallel, where all of them do the
-/// same.
+/// Whether workers may share a stage: under streaming and data_parallel, where all that do act alike.
 bool may_share_stages(const std::string& schedule);
 
-/// @throws Error{config} if they may not, and do. `replicas`: workers of each group.
-void check_replicas(const std::string& schedule, const std::vector<std::int64_t>& replicas);
+/// The workers of interleaved_1f1b, which deals the stages out by itself. `replicas`: of each group, as
+/// make_groups() takes them. @throws Error{config} for stages or replicas that it cannot do with.
+std::vector<WorkerGroup> interleaved_groups(int num_stages, const std::vector<std::int64_t>& replicas);
 
-/// The workers of a schedule over `num_stages` stages. `first_stage` as make_groups() takes it; interleaved
-/// deals the stages out by itself.
-std::vector<WorkerGroup> interleaved_groups(int num_stages, int num_workers);
-
-/// @throws Error{contract} for an unknown name; Error{config} for workers, stages or micro-batches that it
-/// cannot do with.
+/// @throws Error{contract} for an unknown name; Error{config} for replicas, workers, stages or micro-batches
+/// that it cannot do with.
 Schedule end_to_end_schedule(const std::string& name, const std::vector<WorkerGroup>& groups,
                              int micro_batches);
+
+/// That, or streaming_schedule() for streaming, which has no use for micro-batches.
+Schedule make_schedule(const std::string& name, const std::vector<WorkerGroup>& groups, int micro_batches);
 
 /// What a worker does for each kind of packet, from the second action on: the first is that of its round.
 struct WorkerRounds {

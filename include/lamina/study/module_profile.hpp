@@ -52,8 +52,7 @@ void write_profile(const std::filesystem::path& path, const ModuleProfile& profi
 /// What a profile's batch has to be.
 enum class ProfiledBatch {
   same,          ///< the plan's
-  in_proportion  ///< of any size, whatever the schedule and its micro-batches; costs are taken to grow with
-                 ///< it
+  in_proportion  ///< any, under any schedule; what the plan's costs is taken to be in proportion to it
 };
 
 /// @throws Error{config} if the file is no profile, or one of another network, batch or number of threads
