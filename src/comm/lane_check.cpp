@@ -75,16 +75,15 @@ void check_tensor(const at::Tensor& tensor, const LaneTensor& spec, at::DeviceTy
   }
 }
 
-// Strides of a dense tensor of these sizes in this format.
-std::vector<std::int64_t> dense_strides(at::IntArrayRef sizes, at::MemoryFormat format) {
-  if (format == at::MemoryFormat::ChannelsLast) return c10::get_channels_last_strides_2d(sizes);
-  return at::IntArrayRef(c10::contiguous_strides(sizes)).vec();
-}
-
 }  // namespace
 
 void refuse(const std::string& text) {
   throw Error(ErrorKind::contract, text);
+}
+
+std::vector<std::int64_t> dense_strides(at::IntArrayRef sizes, at::MemoryFormat format) {
+  if (format == at::MemoryFormat::ChannelsLast) return c10::get_channels_last_strides_2d(sizes);
+  return at::IntArrayRef(c10::contiguous_strides(sizes)).vec();
 }
 
 std::string describe(const LaneSpec& spec) {

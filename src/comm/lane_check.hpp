@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "lamina/comm/transport.hpp"
 
@@ -8,6 +10,9 @@ namespace lamina {
 
 /// A call that breaks Transport's contract ends here. @throws Error{contract}
 [[noreturn]] void refuse(const std::string& text);
+
+/// Strides of a dense tensor of these sizes in this format.
+std::vector<std::int64_t> dense_strides(at::IntArrayRef sizes, at::MemoryFormat format);
 
 /// The lane in one line: equal specs read equal.
 std::string describe(const LaneSpec& spec);

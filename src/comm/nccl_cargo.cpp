@@ -4,52 +4,59 @@
 
 #include <cstring>
 
+#include "comm/lane_check.hpp"
 #include "comm/message_frame.hpp"
 
 namespace lamina {
 
 namespace {
 
-NcclCargo with_empty_frame(const LaneSpec& spec, const SideStream& stream) {
-  const auto num_bytes = static_cast<std::int64_t>(frame_bytes(spec.tensors.size(), spec.header_capacity));
-  return {.frame_on_host = stream.empty_on_host(num_bytes),
-          .frame = at::empty({num_bytes}, at::dtype(at::kByte).device(stream.device())),
-          .tensors = {}};
+constexpr std::int64_t cargo_alignment_bytes = 256;  // of every tensor; no kernel asks for more
+
+std::int64_t aligned(std::int64_t num_bytes) {
+  return (num_bytes + cargo_alignment_bytes - 1) / cargo_alignment_bytes * cargo_alignment_bytes;
 }
 
-at::Tensor empty_tensor(const LaneTensor& spec, at::Device device) {
-  return at::empty(spec.sizes, at::dtype(spec.dtype).device(device), spec.format);
+std::int64_t num_bytes_of(const LaneTensor& spec) {
+  return c10::multiply_integers(spec.sizes) * static_cast<std::int64_t>(c10::elementSize(spec.dtype));
 }
 
-at::Tensor padded(const at::Tensor& tensor, const LaneTensor& spec) {
-  if (tensor.size(0) == spec.sizes[0]) return tensor;
-  at::Tensor whole = empty_tensor(spec, tensor.device());
-  whole.narrow(0, 0, tensor.size(0)).copy_(tensor);
-  return whole;
+// Not a view: in-place changes of one tensor of a message are none of the others'.
+at::Tensor tensor_at(const at::Tensor& bytes, std::int64_t offset, const LaneTensor& spec) {
+  at::Tensor tensor = at::empty({0}, bytes.options().dtype(spec.dtype));
+  const auto size = static_cast<std::int64_t>(c10::elementSize(spec.dtype));
+  return tensor.set_(bytes.storage(), offset / size, spec.sizes, dense_strides(spec.sizes, spec.format));
 }
 
 }  // namespace
 
+NcclCargo NcclCargo::empty(const LaneSpec& spec, const SideStream& stream) {
+  const auto frame_size = static_cast<std::int64_t>(frame_bytes(spec.tensors.size(), spec.header_capacity));
+  std::vector<std::int64_t> offsets;
+  std::int64_t size = frame_size;
+  for (const LaneTensor& tensor : spec.tensors) {
+    offsets.push_back(aligned(size));
+    size = offsets.back() + num_bytes_of(tensor);
+  }
+  NcclCargo cargo{.frame_on_host = stream.empty_on_host(frame_size),
+                  .bytes = at::empty({size}, at::dtype(at::kByte).device(stream.device())),
+                  .frame = {},
+                  .tensors = {}};
+  cargo.frame = cargo.bytes.narrow(0, 0, frame_size);
+  for (std::size_t i = 0; i < offsets.size(); ++i)
+    cargo.tensors.push_back(tensor_at(cargo.bytes, offsets[i], spec.tensors[i]));
+  return cargo;
+}
+
 NcclCargo NcclCargo::of(const Message& message, const LaneSpec& spec, const SideStream& stream) {
-  NcclCargo cargo = with_empty_frame(spec, stream);
+  NcclCargo cargo = empty(spec, stream);
   const std::string packed = pack_frame(message);
   std::memcpy(cargo.frame_on_host.mutable_data_ptr(), packed.data(), packed.size());
-  for (std::size_t i = 0; i < spec.tensors.size(); ++i)
-    cargo.tensors.push_back(padded(message.tensors[i], spec.tensors[i]));
+  for (std::size_t i = 0; i < spec.tensors.size(); ++i) {
+    const at::Tensor& tensor = message.tensors[i];
+    cargo.tensors[i].narrow(0, 0, tensor.size(0)).copy_(tensor);
+  }
   return cargo;
-}
-
-NcclCargo NcclCargo::empty(const LaneSpec& spec, const SideStream& stream) {
-  NcclCargo cargo = with_empty_frame(spec, stream);
-  for (const LaneTensor& tensor : spec.tensors)
-    cargo.tensors.push_back(empty_tensor(tensor, stream.device()));
-  return cargo;
-}
-
-std::vector<NcclCall> NcclCargo::calls(NcclCall::Way way, int peer) const {
-  std::vector<NcclCall> all{{way, peer, frame}};
-  for (const at::Tensor& tensor : tensors) all.push_back({way, peer, tensor});
-  return all;
 }
 
 Message NcclCargo::message() const {

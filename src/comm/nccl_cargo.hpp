@@ -8,13 +8,16 @@
 
 namespace lamina {
 
-/// A message as NCCL carries it: a receive must know its counts, so all have the sizes of the lane.
+/// A message as NCCL carries it: a receive must know its size, so all have the size of the lane. Frame and
+/// tensors lie behind one another and go by one call, since of a group NCCL lets the second call on a
+/// connection wait for the first ones of both ways (src/README.md, "What NCCL is given, and when").
 struct NcclCargo {
   at::Tensor frame_on_host;
-  at::Tensor frame;
-  std::vector<at::Tensor> tensors;
+  at::Tensor bytes;                 ///< all that travels
+  at::Tensor frame;                 ///< of `bytes`
+  std::vector<at::Tensor> tensors;  ///< in the memory of `bytes`, at the lane's largest
 
-  /// A smaller batch is padded, on the calling thread's current stream.
+  /// A copy of the message, taken on the calling thread's current stream.
   static NcclCargo of(const Message& message, const LaneSpec& spec, const SideStream& stream);
   static NcclCargo empty(const LaneSpec& spec, const SideStream& stream);
 
@@ -22,7 +25,7 @@ struct NcclCargo {
   void upload() const { frame.copy_(frame_on_host, /*non_blocking=*/true); }
   void download() const { frame_on_host.copy_(frame, /*non_blocking=*/true); }
 
-  std::vector<NcclCall> calls(NcclCall::Way way, int peer) const;
+  std::vector<NcclCall> calls(NcclCall::Way way, int peer) const { return {{way, peer, bytes}}; }
 
   /// The message that came, once it is on the host.
   Message message() const;

@@ -27,10 +27,12 @@ class Rehearsal(unittest.TestCase):
     def test_every_check_but_the_throughput_holds_on_the_cpu(self):
         self.assertIn("A rehearsal on the CPU", self.process.stdout)
         for name in ("one step in double", "stages of one process", "the same in bf16", "2 stages, a rank each: losses",
-                     "2 stages, a rank each, again", "2 stages, a rank each, in bf16", "data parallel",
+                     "2 stages, a rank each, again", "2 stages, a rank each, in bf16", "2 replicas of modules",
+                     "gpipe, 2 stages", "1f1b, 2 stages", "2bw, 2 stages", "data_parallel, 2 replicas",
                      "two workers on one device", "memory of stage 0", "memory of stage 1"):
             self.assertEqual(self.verdict(name), "ok")
-        self.assertEqual(self.verdict("the same in tf32"), "skipped")
+        for name in ("the same in tf32", "timeline"):
+            self.assertEqual(self.verdict(name), "skipped")
         self.assertIn(self.verdict("throughput"), ("ok", "FAILED"))  # five steps on shared cores: only that it runs
 
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <map>
+#include <utility>
 
 #include "fault.hpp"
 
@@ -227,19 +229,36 @@ void Communicator::take(int rank, const std::string& payload) {
 void Communicator::run(const Group& group) {
   Lock lock(mutex_);
   changed_.wait(lock, [&] { return aborted_ || num_run_ == group.number; });
-  if (!run_into_fault(lock, group.number)) {
-    for (const std::shared_ptr<Operation>& operation : group.operations) {
-      operation->state = Operation::State::running;
-      if (operation->call.way == Way::receive) wire_.send(operation->call.peer, {.kind = Frame::ready});
-      serve_receives(operation->call.peer);
-    }
-    changed_.wait(lock, [&] {
-      return aborted_ || std::all_of(group.operations.begin(), group.operations.end(),
-                                     [](const auto& o) { return o->state == Operation::State::done; });
-    });
-  }
+  if (!run_into_fault(lock, group.number))
+    for (const Operations& batch : batches_of(group)) run_batch(lock, batch);
   ++num_run_;
   changed_.notify_all();
+}
+
+// NCCL runs a send and a receive of a group beside each other, but not two on the same connection: the second
+// ones wait until all first ones are through, whatever their way.
+std::vector<Communicator::Operations> Communicator::batches_of(const Group& group) {
+  std::vector<Operations> batches;
+  std::map<std::pair<int, Way>, std::size_t> num_before;
+  for (const std::shared_ptr<Operation>& operation : group.operations) {
+    const std::size_t batch = num_before[{operation->call.peer, operation->call.way}]++;
+    if (batch == batches.size()) batches.emplace_back();
+    batches[batch].push_back(operation);
+  }
+  return batches;
+}
+
+void Communicator::run_batch(Lock& lock, const Operations& batch) {
+  if (aborted_) return;
+  for (const std::shared_ptr<Operation>& operation : batch) {
+    operation->state = Operation::State::running;
+    if (operation->call.way == Way::receive) wire_.send(operation->call.peer, {.kind = Frame::ready});
+    serve_receives(operation->call.peer);
+  }
+  changed_.wait(lock, [&] {
+    return aborted_ || std::all_of(batch.begin(), batch.end(),
+                                   [](const auto& o) { return o->state == Operation::State::done; });
+  });
 }
 
 bool Communicator::run_into_fault(Lock& lock, std::int64_t group) {

@@ -79,6 +79,8 @@ class Communicator final : public std::enable_shared_from_this<Communicator>, pr
   void take(int rank, const std::string& payload);
   void require_present(int rank);
   void run(const Group& group);
+  static std::vector<Operations> batches_of(const Group& group);
+  void run_batch(Lock& lock, const Operations& batch);
   bool run_into_fault(Lock& lock, std::int64_t group);
   std::string describe(int peer, const Operation& operation) const;
 

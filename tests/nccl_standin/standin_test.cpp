@@ -63,6 +63,32 @@ TEST(NcclStandin, OperationsOnAPeerKeepTheirOrder) {
   });
 }
 
+// Rank 0 sends some pieces and, in the same group, receives what rank 1 answers once it has them.
+bool an_answer_comes_in_the_same_group(std::size_t num_pieces) {
+  std::atomic<int> num_through = 0;
+  const Milliseconds limit = num_pieces == 1 ? patience : moment;
+  run_ranks(2, [&](Rank& rank) {
+    use_edge(rank, 0, 1);
+    use_edge(rank, 1, 0);
+    Values piece(1);
+    Values answer(1);
+    if (rank.number == 0) {
+      std::vector<Rank::Step> steps(num_pieces, {.to = 1, .buffer = &piece});
+      steps.push_back({.from = 1, .buffer = &answer});
+      num_through += rank.perform(steps, limit);
+    } else {
+      const std::vector<Rank::Step> steps(num_pieces, {.from = 0, .buffer = &piece});
+      num_through += rank.perform(steps, limit) && rank.perform({{.to = 0, .buffer = &answer}}, limit);
+    }
+  });
+  return num_through == 2;
+}
+
+TEST(NcclStandin, ASecondSendOfAGroupWaitsForItsFirstReceive) {
+  EXPECT_TRUE(an_answer_comes_in_the_same_group(1));
+  EXPECT_FALSE(an_answer_comes_in_the_same_group(2));
+}
+
 TEST(NcclStandin, ASmallSendWaitsForItsReceive) {
   std::atomic<bool> looked = false;
   run_ranks(2, [&](Rank& rank) {
