@@ -5,7 +5,7 @@
 #   again COMMAND    if the time is up before the training is at its end: has the job run again, by COMMAND
 #
 # The time is up after a warning, and when train.stop_before has stopped the run. One that was stopped otherwise, by its user,
-# say, or by train.early_stop, ends with 0 and is not run again.
+# say, or by train.early_stop, ends with 0 and is not run again; the run's summary.json tells what stopped it.
 source cluster/parameters.sh
 
 # train.stop_before counts from here, over all restarts. The environment may hold that of the job that submitted this one.
@@ -36,13 +36,13 @@ train() {
     wait "$launch" || true
   done
   wait "$launch" || code=$?
-  seconds=$(($(date +%s) - LAMINA_BEGAN))
   trap '' "$1" TERM
   ((code == 0)) || exit "$code"
 }
 
+# summary_says KEY VALUE, as JSON has them; of the run, not of a worker.
 summary_says() {
-  grep -q "\"complete\": $1" "$LAMINA_OUT/summary.json"
+  grep -q "^  \"$1\": $2" "$LAMINA_OUT/summary.json"
 }
 
 # Of the run's whole training, by what its last end left; 0 before the first.
@@ -52,29 +52,13 @@ steps_made() {
   printf '%s\n' "${steps:-0}"
 }
 
-# The seconds of train.stop_before, as the run resolved it; nothing without one.
-budget_s() {
-  local text
-  text=$(sed -n 's/^  stop_before: //p' "$LAMINA_OUT/config.yaml")
-  [[ -n $text && $text =~ ^(([0-9]+)d)?(([0-9]+)h)?(([0-9]+)m)?(([0-9]+)s)?$ ]] || return 0
-  local -a of=("${BASH_REMATCH[@]}")
-  printf '%s\n' $((((10#0${of[2]} * 24 + 10#0${of[4]}) * 60 + 10#0${of[6]}) * 60 + 10#0${of[8]}))
-}
-
-# Whether the run was stopped by train.stop_before: no file tells why it was, but its clock is ours.
-over_budget() {
-  local limit_s
-  summary_says false || return
-  limit_s=$(budget_s)
-  [[ -n $limit_s ]] && ((seconds >= limit_s))
-}
-
 again() {
-  if $warned && ! summary_says true; then
+  if $warned && ! summary_says complete true; then
     printf 'the time is nearly up: %s\n' "$*"
-  elif ! $stopping && over_budget; then
+  elif ! $stopping && summary_says stopped_by '"stop_before"'; then
     if [[ $(steps_made) == "$steps_before" ]]; then
-      printf 'expected train.stop_before to leave time for a step, found %s s\n' "$(budget_s)" >&2
+      printf 'expected train.stop_before to leave time for a step, found %s\n' \
+        "$(sed -n 's/^  stop_before: //p' "$LAMINA_OUT/config.yaml")" >&2
       exit 2
     fi
     printf 'train.stop_before is over: %s\n' "$*"

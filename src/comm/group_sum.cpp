@@ -59,6 +59,10 @@ std::vector<at::Tensor> SumTicket::wait(Seconds limit) {
 
 namespace {
 
+// Where chunks begin is a multiple of so many values: what does not lie at multiples of 16 bytes NCCL moves
+// byte by byte.
+constexpr std::int64_t chunk_alignment = 64;
+
 class TicketSum final : public SumHandle {
  public:
   explicit TicketSum(std::shared_ptr<SumTicket> ticket) : ticket_(std::move(ticket)) {}
@@ -93,9 +97,12 @@ ChunkedSum::ChunkedSum(const std::vector<at::Tensor>& values, int own, int size)
 std::vector<at::Tensor> ChunkedSum::split(const at::Tensor& flat) const {
   std::vector<at::Tensor> parts;
   const std::int64_t num_values = flat.numel(), num_members = size();
+  const auto start_of = [&](std::int64_t member) {
+    if (member == num_members) return num_values;
+    return num_values * member / num_members / chunk_alignment * chunk_alignment;
+  };
   for (std::int64_t member = 0; member < num_members; ++member)
-    parts.push_back(
-        flat.slice(0, num_values * member / num_members, num_values * (member + 1) / num_members));
+    parts.push_back(flat.slice(0, start_of(member), start_of(member + 1)));
   return parts;
 }
 

@@ -15,6 +15,8 @@ namespace lamina {
 namespace {
 
 constexpr double farewell_limit_s = 5;
+constexpr double soon_s =
+    100e-6;  // what NCCL takes to put a group into the stream where nobody has to be waited for
 
 ErrorKind kind_of(ncclResult_t result) {
   switch (result) {
@@ -122,11 +124,16 @@ bool NcclProgress::poll() {
 
 // A non-blocking call has taken place only once the communicator says so.
 void NcclProgress::settle(const char* call) {
+  const Stopwatch watch;
   Seconds nap = shortest_nap;
   while (true) {
     ncclResult_t state = ncclSuccess;
     check(ncclCommGetAsyncError(comm_, &state), "ncclCommGetAsyncError");
     if (state != ncclInProgress) return check(state, call);
+    if (watch.elapsed_s() < soon_s) {
+      std::this_thread::yield();
+      continue;
+    }
     std::unique_lock lock(mutex_);
     if (wake_.wait_for(lock, nap, [this] { return must_leave(); }))
       throw Error(ErrorKind::peer_lost, fmt::format("{} was given up", call));
@@ -157,8 +164,13 @@ void NcclProgress::issue(NcclGroup group) {
     if (transfer.before) stream_->run(transfer.before);
   }
   check(ncclGroupStart(), "ncclGroupStart");
-  for (const NcclTransfer& transfer : issuing_)
-    for (const NcclCall& call : transfer.calls) add(call, stream);
+  try {
+    for (const NcclTransfer& transfer : issuing_)
+      for (const NcclCall& call : transfer.calls) add(call, stream);
+  } catch (...) {
+    ncclGroupEnd();  // within an open group an abort would be put off for good
+    throw;
+  }
   check(ncclGroupEnd(), "ncclGroupEnd");
   settle("ncclGroupEnd");
   for (const NcclTransfer& transfer : issuing_)

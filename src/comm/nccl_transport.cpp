@@ -90,7 +90,7 @@ class NcclTransport final : public Transport {
     connect();
     for (std::size_t lane = 0; lane < lanes.size(); ++lane) meet_on(static_cast<int>(lane));
     receives_hold_nothing_back_ =
-        !options_.sums &&
+        !options_.sums && !options_.feeds_back &&
         std::none_of(lanes.begin(), lanes.end(), [this](const auto& lane) { return lane.from == worker(); });
   }
 

@@ -8,6 +8,12 @@
 
 namespace lamina {
 
+bool feeds_back(const SnapshotTraffic& snapshots) {
+  return !snapshots.policy.newest_wins && snapshots.policy.lag == 0 &&
+         std::any_of(snapshots.reads.begin(), snapshots.reads.end(),
+                     [](const auto& read) { return !read.empty(); });
+}
+
 ScheduleTraffic::ScheduleTraffic(const Schedule& schedule, const PlayOptions& options, Wake wake)
     : carrier_(options.carrier),
       num_lanes_(static_cast<int>(schedule.lanes.size())),
@@ -24,7 +30,7 @@ ScheduleTraffic::ScheduleTraffic(const Schedule& schedule, const PlayOptions& op
   const std::vector<std::vector<int>> workers = workers_by_stage(schedule);
   for (std::size_t stage = 0; stage < workers.size(); ++stage) {
     add(workers[stage], {.occupied_s = options.sum_s ? options.sum_s(static_cast<int>(stage)) : 0});
-    if (workers[stage].size() > 1)  // NcclOptions::sums is the same for all
+    if (workers[stage].size() > 1 || feeds_back(options.snapshots))  // NcclOptions are the same for all
       for (Queue& queue : queues_) queue.receives_hold_nothing_back = false;
   }
 }

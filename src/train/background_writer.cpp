@@ -71,7 +71,7 @@ double BackgroundWriter::save(const Stage& stage, const Packet& mark, const Vers
   }
   std::vector<ModuleState> state = state_of(stage, versions);
   std::vector<at::Tensor> tensors;
-  for (const at::Tensor* tensor : changing_tensors(state)) tensors.push_back(*tensor);
+  for (const at::Tensor* tensor : changing_tensors(state)) tensors.push_back(tensor->detach());
   auto put_write = [this, state = std::move(state), mark,
                     index = stage.index()](std::vector<at::Tensor> copies) mutable {
     const std::vector<at::Tensor*> places = changing_tensors(state);
@@ -81,7 +81,11 @@ double BackgroundWriter::save(const Stage& stage, const Packet& mark, const Vers
       end_of(index, copies);
     });
   };
-  copies_->download(tensors, std::move(put_write), take_written(stage.index()));
+  const bool changes = mark.kind != PacketKind::stop || !tensors.front().is_cpu();
+  if (changes)
+    copies_->download(tensors, std::move(put_write), take_written(stage.index()));
+  else
+    put_write(tensors);
   return waited_s;
 }
 

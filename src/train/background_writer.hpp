@@ -29,7 +29,7 @@ namespace lamina {
 ///
 /// Threads  the calls are the worker's.
 /// Memory   a copy of the worker's state, kept from one checkpoint to the next: of one, so a mark that comes
-///          before that is written waits.
+///          before that is written waits. Behind a stop mark nothing changes: on the host it takes no copy.
 /// Errors   what a write threw is thrown by the calls that come after it; nothing more is written then.
 class BackgroundWriter {
  public:
@@ -44,8 +44,8 @@ class BackgroundWriter {
   BackgroundWriter(const BackgroundWriter&) = delete;
   BackgroundWriter& operator=(const BackgroundWriter&) = delete;
 
-  /// Copies a stage's state as the mark passes it. @return the seconds that it waited for an earlier
-  /// checkpoint to be written. @throws Error{storage}
+  /// Copies a stage's state as the mark passes it; at a stop mark the stage may not change before finish().
+  /// @return the seconds that it waited for an earlier checkpoint to be written. @throws Error{storage}
   double save(const Stage& stage, const Packet& mark, const Versions& versions = {});
 
   /// Notes of what has been written since they were last asked for. Never waits. @throws Error{storage}

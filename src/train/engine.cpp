@@ -159,8 +159,11 @@ std::optional<RunSummary> run_rank(const RunPlan& plan, const RunOptions& option
   Liveness liveness(plan, own_directory(plan, options), {transport->worker()});
   try {
     if (plan.over_nccl)
-      transport = make_nccl_transport(
-          std::move(transport), {.device = plan.device, .open_limit = limit, .sums = has_replicas(plan)});
+      transport = make_nccl_transport(std::move(transport),
+                                      {.device = plan.device,
+                                       .open_limit = limit,
+                                       .sums = has_replicas(plan),
+                                       .feeds_back = feeds_back(plan.play_options().snapshots)});
     std::optional<RunSummary> summary = run_worker(
         plan, options, *transport, std::make_shared<SnapshotBoard>(plan.snapshots.depth()), liveness);
     leave(std::move(transport), limit);

@@ -24,8 +24,8 @@ bool board_is_shared(const RunPlan& plan, const RunOptions& options);
 
 /// What a rollback leaves to the line of training that follows it.
 struct Line {
-  std::int64_t rollbacks = 0;  // before it, as far as this process knows
-  bool told_to_stop = false;
+  std::int64_t rollbacks = 0;                  // before it, as far as this process knows
+  StopReason told_to_stop = StopReason::none;  // but by train.early_stop, whose evaluations are void
 };
 
 /// One worker's line of training, from a checkpoint or the beginning to a stop mark. A run is one line, or
@@ -41,7 +41,10 @@ class WorkerRun {
   std::optional<RunSummary> run();
 
   bool is_abandoned() const { return is_abandoned_; }
-  Line next_line() const { return {rollbacks_ + 1, wishes_ && wishes_->is_told_to_stop()}; }
+  Line next_line() const {
+    const StopReason asked = stopped_by();
+    return {rollbacks_ + 1, asked == StopReason::early_stop ? StopReason::none : asked};
+  }
 
  private:
   bool is_first() const { return transport_.worker() == 0; }
@@ -58,6 +61,8 @@ class WorkerRun {
     return writes() && plan_.config.train.on_nonfinite == "rollback" &&
            rollbacks_ < plan_.config.train.max_rollbacks;
   }
+
+  StopReason stopped_by() const { return wishes_ ? wishes_->stopped_by() : StopReason::none; }
 
   Display display() const;
   std::vector<std::filesystem::path> agree_on_starts();

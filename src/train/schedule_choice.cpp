@@ -62,6 +62,9 @@ void make_all_replicas(PipelineConfig& config, const MpiLaunch& launch) {
   if (!config.workers) config.workers = workers;
 }
 
+// NCCL runs a group's calls to eight workers beside each other, further ones behind them (src/README.md).
+constexpr int most_workers_of_2bw = 8;
+
 }  // namespace
 
 bool trains_end_to_end(const PipelineConfig& config) {
@@ -78,6 +81,12 @@ void resolve_schedule(RunConfig& config, const MpiLaunch& launch) {
         "pipeline.schedule: interleaved_1f1b needs lanes that do not hold each other up, as nccl's do; "
         "expected "
         "1f1b, gpipe or 2bw over nccl");
+  if (pipeline.schedule == "2bw" && carries_over_nccl(pipeline, launch) && launch.size > most_workers_of_2bw)
+    refuse(
+        "pipeline.schedule: expected at most {} workers with 2bw over nccl, found {}: NCCL may run one "
+        "worker's calls of a "
+        "group in another order than the next one's",
+        most_workers_of_2bw, launch.size);
 }
 
 std::vector<WorkerGroup> group_stages(const PipelineConfig& config,

@@ -18,13 +18,13 @@ StopConditions::StopConditions(const RunConfig& config)
   if (const auto limit = duration(stop_before_)) left_s_ = limit->count() - run_age_s();
 }
 
-bool StopConditions::met() {
-  if (met_) return true;
+StopReason StopConditions::met() {
+  if (met_ != StopReason::none) return met_;
   if (left_s_ && watch_.elapsed_s() >= *left_s_) {
-    met_ = true;
+    met_ = StopReason::stop_before;
     log_info(fmt::format("stopping with a checkpoint: train.stop_before: {} is over", stop_before_));
   } else if (find_stop_file()) {
-    met_ = true;
+    met_ = StopReason::stop_file;
     log_info(fmt::format("stopping with a checkpoint: found {}", stop_file_.string()));
     std::error_code stays;
     std::filesystem::remove(stop_file_, stays);

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "lamina/core/clock.hpp"
+#include "lamina/train/engine.hpp"
 #include "lamina/train/run_config.hpp"
 
 namespace lamina {
@@ -14,9 +15,9 @@ class StopConditions {
  public:
   explicit StopConditions(const RunConfig& config);
 
-  /// Whether the run is to stop; asked before every packet. The first time it says why in the log, and a file
-  /// STOP is removed, so that the run can be resumed. The file is looked for once a second.
-  bool met();
+  /// Why the run is to stop, if it is; asked before every packet. The first time it says so in the log, and a
+  /// file STOP is removed, so that the run can be resumed. The file is looked for once a second.
+  StopReason met();
 
  private:
   bool find_stop_file();
@@ -26,7 +27,7 @@ class StopConditions {
   std::optional<double> left_s_;  // of train.stop_before, when the watch began
   std::filesystem::path stop_file_;
   Clock::time_point look_at_{};
-  bool met_ = false;
+  StopReason met_ = StopReason::none;
 };
 
 }  // namespace lamina

@@ -28,11 +28,18 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CheckpointCost, written, waits, wait_s, write
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerPlace, host, device, numa_node, processors, bound)
 
+NLOHMANN_JSON_SERIALIZE_ENUM(StopReason, {{StopReason::none, nullptr},
+                                          {StopReason::signal, "signal"},
+                                          {StopReason::stop_before, "stop_before"},
+                                          {StopReason::stop_file, "stop_file"},
+                                          {StopReason::early_stop, "early_stop"}})
+
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerReport, worker, pid, place, stages, account, alone_s, peak_rss_mib,
-                                   peak_device_mib, parameters_made, broken_images, checkpoints)
+                                   peak_device_mib, parameters_made, broken_images, checkpoints, stopped_by)
 
 void to_json(Json& j, const RunSummary& summary) {
   j = {{"complete", summary.complete},
+       {"stopped_by", summary.stopped_by},
        {"step", summary.step},
        {"test_accuracy", summary.test_accuracy >= 0 ? Json(summary.test_accuracy) : Json()},
        {"test_loss", summary.test_accuracy >= 0 ? Json(summary.test_loss) : Json()},

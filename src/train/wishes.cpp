@@ -10,13 +10,15 @@ namespace lamina {
 Wishes::Wishes(const RunPlan& plan, const RunOptions& options, Transport& transport, Seconds limit,
                WishSources sources)
     : plan_(plan), options_(options), transport_(transport), limit_(limit), sources_(std::move(sources)) {
+  stopped_by_ = sources_.told_to_stop;
   if (options.writes() && transport.worker() == 0) conditions_.emplace(plan.config);
 }
 
 // Any worker may be told to stop. SIGUSR1 by mpirun reaches all, and asks for one checkpoint.
 Wish Wishes::own() {
-  if (conditions_ && !sources_.told_to_stop) sources_.told_to_stop = conditions_->met();
-  if (is_over_ || sources_.told_to_stop || options_.stop_requested()) return Wish::stop;
+  if (stopped_by_ == StopReason::none && conditions_) stopped_by_ = conditions_->met();
+  if (stopped_by_ == StopReason::none && options_.stop_requested()) stopped_by_ = StopReason::signal;
+  if (stopped_by_ != StopReason::none) return Wish::stop;
   if (sources_.is_abandoned && sources_.is_abandoned()) return Wish::stop;
   return transport_.worker() == 0 && options_.checkpoint_requested() ? Wish::checkpoint : Wish::none;
 }
@@ -29,16 +31,18 @@ std::unique_ptr<SumHandle> Wishes::vote() {
 
 void Wishes::begin() {
   begun_ = true;
-  is_over_ = sources_.verdict && sources_.verdict(0).over;
-  if (is_over_) log_info("stopping at once: train.early_stop had stopped the run here");
+  if (sources_.verdict && sources_.verdict(0).over) {
+    stopped_by_ = StopReason::early_stop;
+    log_info("stopping at once: train.early_stop had stopped the run here");
+  }
   if (has_replicas()) votes_ = vote();
 }
 
 // While an evaluation's last packet has not left, the verdict on that before is the newest there can be.
 void Wishes::heed_verdict() {
   const Verdict verdict = sources_.verdict(num_evaluations_++);
-  if (!verdict.stop || is_over_) return;
-  is_over_ = true;
+  if (!verdict.stop || stopped_by_ != StopReason::none) return;
+  stopped_by_ = StopReason::early_stop;
   const EarlyStopConfig& config = plan_.config.train.early_stop;
   log_info(fmt::format("stopping with a checkpoint: train.early_stop: no better {} in {} evaluations",
                        config.metric, config.patience));

@@ -19,7 +19,7 @@ struct WishSources {
   std::function<Verdict(std::int64_t)> verdict{};
   /// Under train.on_nonfinite: rollback: the stream is of no worth any more, and is to end.
   std::function<bool()> is_abandoned{};
-  bool told_to_stop = false;  ///< from the beginning
+  StopReason told_to_stop = StopReason::none;  ///< from the beginning
 };
 
 /// What the stream is asked for, at a worker that feeds it: by signals, by a budget of time, by a file, by
@@ -43,8 +43,8 @@ class Wishes {
   /// Waits for the last vote, which nobody counts.
   void finish();
 
-  /// A time budget or a file has asked for the stop.
-  bool is_told_to_stop() const { return sources_.told_to_stop; }
+  /// What has asked this worker to stop.
+  StopReason stopped_by() const { return stopped_by_; }
 
  private:
   bool has_replicas() const { return plan_.groups.front().replicas > 1; }
@@ -61,7 +61,7 @@ class Wishes {
   WishSources sources_;
   std::int64_t num_evaluations_ = 0;
   bool begun_ = false;
-  bool is_over_ = false;  // by a verdict
+  StopReason stopped_by_ = StopReason::none;
   std::unique_ptr<SumHandle> votes_;
 };
 

@@ -39,6 +39,8 @@ RunSummary summary_of(const Packet& stop_mark, const Reporter& reporter, std::ve
                      .stage_seconds = reporter.stage_seconds(),
                      .params_sha256 = {},
                      .workers = std::move(reports)};
+  for (const WorkerReport& worker : summary.workers)
+    if (!summary.complete && summary.stopped_by == StopReason::none) summary.stopped_by = worker.stopped_by;
   summary.seconds = summary.workers.back().account.total_s;
   if (reporter.seconds_per_step() > 0)
     summary.pipeline_efficiency = slowest_worker_s(summary) / reporter.seconds_per_step();

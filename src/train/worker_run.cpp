@@ -231,6 +231,7 @@ WorkerReport WorkerRun::report(Worker& worker) {
   if (source_) report.broken_images = source_->num_broken();
   for (const double both_s : alone_s_) report.alone_s.push_back(both_s / 2);
   if (writer_) report.checkpoints = writer_->cost();
+  report.stopped_by = stopped_by();
   return report;
 }
 

@@ -112,10 +112,10 @@ class LaminaTest(unittest.TestCase):
     def manifest(self, checkpoint):
         return json.loads((checkpoint / "manifest.json").read_text())["body"]
 
-    def expect_stopped_whole(self, out, *sets):
+    def expect_stopped_whole(self, out, *sets, by="signal"):
         """What an interrupted run left is what one of just so many steps leaves."""
         stopped = self.summary(out)
-        self.assertFalse(stopped["complete"])
+        self.assertEqual((stopped["complete"], stopped["stopped_by"]), (False, by))
         self.assertGreater(stopped["step"], 0)
         step = stopped["step"]
         straight = self.train(out + "-straight", "train.epochs=4000", f"train.max_steps={step}", *sets)

@@ -1,9 +1,11 @@
 """lamina simulate and lamina plan, as people call them: what they print, keep, and refuse."""
 
 import json
+import os
 import re
+import subprocess
 
-from lamina_process import CONFIG, LaminaTest, main
+from lamina_process import BINARY, CONFIG, LaminaTest, main
 
 
 class Simulate(LaminaTest):
@@ -14,6 +16,16 @@ class Simulate(LaminaTest):
         summary = json.loads((self.folder / "out" / "summary.json").read_text())
         self.assertEqual(len(summary["workers"]), 64)
         self.assertAlmostEqual(summary["pipeline_efficiency"], 1)
+
+    def test_1024_workers_of_1000_steps_take_less_than_a_gigabyte(self):
+        process = subprocess.Popen([BINARY, "simulate", "--workers", "1024", "--stage-ms", "10", "--steps", "1000", "--jitter", "0.1",
+                                    "--shadows", "2"], stdout=subprocess.PIPE, text=True)
+        console = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(process.returncode, 0)
+        self.assertIn("1024 worker(s)", console)
+        self.assertLess(usage.ru_maxrss, 1e6)  # KB
 
     def test_a_grid_is_the_schedules(self):
         process = self.lamina("simulate", "--workers", 2, "--grid", 2)

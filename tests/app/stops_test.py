@@ -45,11 +45,12 @@ class Stops(LaminaTest):
         self.assertEqual(process.returncode, OK, console)
         self.assertIn("stopping with a checkpoint: found", console)
         self.assertFalse((self.folder / "run/STOP").exists())
-        self.expect_stopped_whole("run")
+        self.expect_stopped_whole("run", by="stop_file")
 
     def expect_resumed_whole(self, out, *sets):
         end = f"train.max_steps={self.summary(out)['step'] + 3}"
         resumed = self.train(out, LONG, end, *sets, resume=True)
+        self.assertEqual((resumed["complete"], resumed["stopped_by"]), (True, None))
         straight = self.train(f"{out}-straight", LONG, end, *sets)
         self.assertEqual(resumed["params_sha256"], straight["params_sha256"])
 
@@ -59,7 +60,8 @@ class Stops(LaminaTest):
             with self.subTest(limit):
                 process = self.start_to_end(f"run-{limit}", f"train.stop_before={limit}", *sets)
                 self.assertIn(f"stopping with a checkpoint: train.stop_before: {limit} is over", process.stderr)
-                self.assertFalse(self.summary(f"run-{limit}")["complete"])
+                stopped = self.summary(f"run-{limit}")
+                self.assertEqual((stopped["complete"], stopped["stopped_by"]), (False, "stop_before"))
                 self.expect_resumed_whole(f"run-{limit}", *sets)
 
     def start_to_end(self, out, *sets):
@@ -86,7 +88,7 @@ class EarlyStop(LaminaTest):
     def test_stops_at_one_step_on_any_workers_and_however_often_it_is_resumed(self):
         whole = self.train("whole", *self.SETS)
         self.assertEqual(whole["step"], self.expected_step("whole"))
-        self.assertFalse(whole["complete"])
+        self.assertEqual((whole["complete"], whole["stopped_by"]), (False, "early_stop"))
         for out, ranks in (("threads", 0), ("mpi", 2)):
             again = self.train(out, *self.SETS, f"pipeline.workers={2 if not ranks else 'auto'}", ranks=ranks)
             self.assertEqual(again["params_sha256"], whole["params_sha256"])

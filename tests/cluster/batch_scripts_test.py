@@ -20,20 +20,22 @@ WARNING = {"slurm": signal.SIGUSR1, "pbs": signal.SIGUSR1, "lsf": signal.SIGUSR2
 EXIT_CODE_OF_A_REQUEUE = {"slurm": 0, "pbs": 0, "lsf": 99, "sge": 99}
 CALLS_OF_A_REQUEUE = {"slurm": ["scontrol requeue 17"], "pbs": ["qsub cluster/pbs/train.pbs"], "lsf": [], "sge": []}
 
-# Trains until it is told to stop, or to its end, or fails; or for so many seconds of a clock that the tests set.
+# Trains until it is told to stop, or to its end, or fails; or stops by itself, for the reason that the tests set.
 LAUNCH_RUN = r"""#!/bin/bash
 echo "$*" > run.arguments
 echo "$LAMINA_BEGAN" > run.began
 mkdir -p "$LAMINA_OUT"
-printf 'train:\n  stop_before: %s\n' "$(cat stop_before)" > "$LAMINA_OUT/config.yaml"
-summary() { printf '{\n  "complete": %s,\n  "step": %s\n}\n' "$1" "$(cat step)" > "$LAMINA_OUT/summary.json"; }
+printf 'train:\n  stop_before: 1m\n' > "$LAMINA_OUT/config.yaml"
+summary() {
+  printf '{\n  "complete": %s,\n  "step": %s,\n  "stopped_by": %s,\n  "workers": [{\n    "stopped_by": "stop_before"\n  }]\n}\n' \
+    "$1" "$(cat step)" "$2" > "$LAMINA_OUT/summary.json"
+}
 trap 'echo >> stops' TERM
 [[ -e fail ]] && exit 5
-[[ -e finish ]] && summary true && exit 0
+[[ -e finish ]] && summary true null && exit 0
 touch trains
-[[ -e lasts ]] || until [[ -e stops && -e may_end ]]; do sleep 0.05; done
-[[ ! -e lasts ]] || echo "$(($(cat clock) + $(cat lasts)))" > clock
-summary false
+[[ -e stopped_by ]] || until [[ -e stops && -e may_end ]]; do sleep 0.05; done
+summary false "$(cat stopped_by 2>/dev/null || echo '"signal"')"
 """
 BEGINNING = 1700000000
 
@@ -47,7 +49,7 @@ class BatchScripts(unittest.TestCase):
         for name in ("scontrol", "qsub"):
             self.program(f"programs/{name}", f'#!/bin/sh\necho "{name} $*" >> {self.root}/calls\n')
         self.program("programs/date", f"#!/bin/sh\ncat {self.root}/clock\n")
-        self.tell(clock=BEGINNING, stop_before='""', step=7)
+        self.tell(clock=BEGINNING, step=7)
         self.walltime("24:00:00")
 
     def tell(self, **files):
@@ -121,46 +123,43 @@ class BatchScripts(unittest.TestCase):
                 self.assertEqual(self.signalled(scheduler, warning, signal.SIGTERM, warning)[0],
                                  EXIT_CODE_OF_A_REQUEUE[scheduler])
 
-    def lasting(self, scheduler, seconds, stop_before, step, **variables):
-        """The end of a job whose run stops by itself after so many seconds, unfinished, at this step."""
-        self.tell(clock=BEGINNING, lasts=seconds, stop_before=stop_before, step=step)
+    def stopping(self, scheduler, reason, step, **variables):
+        """The end of a job whose run stops by itself, unfinished, for this reason at this step."""
+        self.tell(stopped_by=f'"{reason}"', step=step)
         return self.end(self.job(scheduler, **variables))
 
     def test_a_run_whose_own_budget_of_time_is_over_runs_again(self):
-        for num, scheduler in enumerate(SCRIPTS):
-            for stop_before, seconds in (("3h50m", 13800), ("1d08s", 86408), ("90m", 5403)):
-                with self.subTest(scheduler, stop_before=stop_before):
-                    code, console = self.lasting(scheduler, seconds, stop_before, step=100 * num + seconds)
-                    self.assertEqual(code, EXIT_CODE_OF_A_REQUEUE[scheduler], console)
-                    self.assertIn("train.stop_before is over", console)
-                    self.assertEqual(self.calls(), CALLS_OF_A_REQUEUE[scheduler])
+        for num, scheduler in enumerate(SCRIPTS, 1):
+            with self.subTest(scheduler):
+                code, console = self.stopping(scheduler, "stop_before", step=100 * num)
+                self.assertEqual(code, EXIT_CODE_OF_A_REQUEUE[scheduler], console)
+                self.assertIn("train.stop_before is over", console)
+                self.assertEqual(self.calls(), CALLS_OF_A_REQUEUE[scheduler])
 
-    def test_a_run_that_stopped_before_its_budget_was_over_is_not_run_again(self):
-        """By train.early_stop, say, or a file STOP."""
+    def test_a_run_that_was_stopped_otherwise_is_not_run_again(self):
         for scheduler in SCRIPTS:
-            for stop_before in ("3h50m", '""'):
-                with self.subTest(scheduler, stop_before=stop_before):
-                    self.assertEqual(self.lasting(scheduler, 13799, stop_before, step=7), (0, ""))
+            for reason in ("early_stop", "stop_file", "signal"):
+                with self.subTest(scheduler, reason=reason):
+                    self.assertEqual(self.stopping(scheduler, reason, step=7), (0, ""))
                     self.assertEqual(self.calls(), [])
 
-    def test_who_is_stopped_by_the_user_when_the_budget_is_over_is_not_run_again(self):
-        self.tell(stop_before="0s")
+    def test_who_is_stopped_by_the_user_is_not_run_again(self):
         for scheduler in SCRIPTS:
             with self.subTest(scheduler):
                 self.assertEqual(self.signalled(scheduler, signal.SIGTERM), (0, ""))
                 self.assertEqual(self.calls(), [])
 
     def test_a_budget_that_leaves_time_for_no_step_does_not_run_again_for_ever(self):
-        self.assertEqual(self.lasting("slurm", 60, "1m", step=0)[0], 2)
-        self.lasting("slurm", 60, "1m", step=7)
+        self.assertEqual(self.stopping("slurm", "stop_before", step=0)[0], 2)
+        self.stopping("slurm", "stop_before", step=7)
         self.assertEqual(self.calls(), ["scontrol requeue 17"])
-        code, console = self.lasting("slurm", 60, "1m", step=7)
-        self.assertEqual((code, console), (2, "expected train.stop_before to leave time for a step, found 60 s\n"))
+        code, console = self.stopping("slurm", "stop_before", step=7)
+        self.assertEqual((code, console), (2, "expected train.stop_before to leave time for a step, found 1m\n"))
         self.assertEqual(self.calls(), [])
 
     def test_the_budget_counts_from_the_jobs_own_beginning(self):
         """A job that another one has submitted may be handed that one's environment."""
-        self.lasting("pbs", 60, "1m", step=7, LAMINA_BEGAN="1")
+        self.stopping("pbs", "stop_before", step=7, LAMINA_BEGAN="1")
         self.assertEqual((self.root / "run.began").read_text(), f"{BEGINNING}\n")
 
     def test_who_is_stopped_by_the_user_is_not_run_again(self):

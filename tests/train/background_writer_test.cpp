@@ -34,6 +34,13 @@ class HeldCopies final : public HostCopies {
   std::vector<std::function<void()>>& held_;
 };
 
+class NoCopies final : public HostCopies {
+ public:
+  void download(const std::vector<at::Tensor>&, Done, std::vector<at::Tensor>) override { ADD_FAILURE(); }
+  void upload(const std::vector<at::Tensor>&, const std::vector<at::Tensor>&) override {}
+  void finish() override {}
+};
+
 Packet mark_at(std::int64_t step, PacketKind kind = PacketKind::checkpoint) {
   return {.kind = kind, .step = step};
 }
@@ -84,6 +91,22 @@ TEST_F(Background, WhatIsWrittenIsTheStateAsTheMarkPassed) {
   std::vector<Stage> other = two_stages(2);
   for (Stage& stage : other) load_stage(complete().front(), read_manifest(complete().front()), stage);
   EXPECT_TRUE(at::equal(before, other[0].parts()[0].module.block_parameters()[0]));
+}
+
+TEST_F(Background, AtTheStopWhatIsOnTheHostIsWrittenWithoutACopy) {
+  for (auto* writer : {&first_, &sink_})
+    *writer = std::make_unique<BackgroundWriter>(CheckpointWriter(directory_.path(), tests::config_yaml(), 2),
+                                                 4, std::make_unique<NoCopies>());
+  const Packet stop = mark_at(1, PacketKind::stop);
+  save(stop);
+  write_all();
+  sink_->collect(passed(stop));
+  sink_->finish();
+  ASSERT_EQ(complete().size(), 1u);
+  std::vector<Stage> other = two_stages(2);
+  for (Stage& stage : other) load_stage(complete().front(), read_manifest(complete().front()), stage);
+  EXPECT_TRUE(at::equal(stages_[0].parts()[0].module.block_parameters()[0],
+                        other[0].parts()[0].module.block_parameters()[0]));
 }
 
 TEST_F(Background, ACheckpointIsCompleteOnceTheNotesOfAllHaveComeWithAnyLaterPacket) {

@@ -20,13 +20,13 @@ RunConfig config(const TemporaryDirectory& directory, const std::string& stop_be
 
 TEST(StopConditions, NothingEndsARunByItself) {
   const TemporaryDirectory directory;
-  EXPECT_FALSE(StopConditions(config(directory)).met());
-  EXPECT_FALSE(StopConditions(config(directory, "1000d")).met());
+  EXPECT_EQ(StopConditions(config(directory)).met(), StopReason::none);
+  EXPECT_EQ(StopConditions(config(directory, "1000d")).met(), StopReason::none);
 }
 
 TEST(StopConditions, TheBudgetCountsFromTheProcesssStart) {
   const TemporaryDirectory directory;
-  EXPECT_TRUE(StopConditions(config(directory, "0s")).met());
+  EXPECT_EQ(StopConditions(config(directory, "0s")).met(), StopReason::stop_before);
 }
 
 TEST(StopConditions, TheBudgetCountsFromTheRunsStartWhereThatIsKnown) {
@@ -34,10 +34,10 @@ TEST(StopConditions, TheBudgetCountsFromTheRunsStartWhereThatIsKnown) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const auto began = std::chrono::duration_cast<std::chrono::seconds>(now).count() - 1000;
   ASSERT_EQ(::setenv("LAMINA_BEGAN", std::to_string(began).c_str(), 1), 0);
-  EXPECT_TRUE(StopConditions(config(directory, "990s")).met());
-  EXPECT_FALSE(StopConditions(config(directory, "2000s")).met());
+  EXPECT_EQ(StopConditions(config(directory, "990s")).met(), StopReason::stop_before);
+  EXPECT_EQ(StopConditions(config(directory, "2000s")).met(), StopReason::none);
   ASSERT_EQ(::setenv("LAMINA_BEGAN", "yesterday", 1), 0);
-  EXPECT_FALSE(StopConditions(config(directory, "990s")).met());
+  EXPECT_EQ(StopConditions(config(directory, "990s")).met(), StopReason::none);
   ::unsetenv("LAMINA_BEGAN");
 }
 
@@ -46,10 +46,10 @@ TEST(StopConditions, AFileAsksOnce) {
   const auto file = directory.path() / "STOP";
   std::ofstream(file).close();
   StopConditions conditions(config(directory));
-  EXPECT_TRUE(conditions.met());
-  EXPECT_TRUE(conditions.met()) << "it stays met";
+  EXPECT_EQ(conditions.met(), StopReason::stop_file);
+  EXPECT_EQ(conditions.met(), StopReason::stop_file) << "it stays met";
   EXPECT_FALSE(std::filesystem::exists(file)) << "a resumed run would stop at once";
-  EXPECT_FALSE(StopConditions(config(directory)).met());
+  EXPECT_EQ(StopConditions(config(directory)).met(), StopReason::none);
 }
 
 }  // namespace

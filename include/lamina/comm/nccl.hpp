@@ -16,6 +16,9 @@ struct NcclOptions {
   Seconds open_limit{600};
   /// Whether sum() will be called. All workers say the same.
   bool sums = false;
+  /// Whether a message to this worker may wait for what it computes from the message before (`lag: 0`). Then
+  /// no receive is given to NCCL ahead: CUDA does not promise that kernels run beside one that waits.
+  bool feeds_back = false;
 };
 
 /// The transport between processes that have a GPU each: messages travel over NCCL, and what is agreed on the
@@ -28,12 +31,12 @@ struct NcclOptions {
 /// Flow     a receive that is posted ahead holds nothing back: it is given to NCCL once somebody waits for it
 /// or
 ///          asks whether it is done, and at once where it cannot hold anything back, at a worker that neither
-///          sends nor sums. Sends that are called while a receive is posted go with it in one group, or
-///          without it before the next sum or gather, or once somebody asks after them; other sends go at
-///          once. A send is done when its group has ended.
+///          sends nor sums nor feeds back. Sends that are called while a receive is posted go with it in one
+///          group, or without it before the next sum or gather, or once somebody asks after them; other sends
+///          go at once. A send is done when its group has ended.
 /// Blocking send() and receive() do not wait for the device: the caller's current stream is waited for by a
 ///          stream. A tensor that was sent must not be written to until the send is done.
-/// Memory   every message is as large as its lane allows; a smaller batch is padded.
+/// Memory   every message is as large as its lane allows, and one buffer; what is sent is copied into it.
 /// Failure  waits throw Error{peer_lost} or Error{device} with what NCCL said and who was waited for. A
 /// worker
 ///          that dies in silence is noticed by the limit of a wait alone.

@@ -33,6 +33,9 @@ struct SnapshotTraffic {
   std::function<LinkTime(int owner, int reader)> link{};  ///< between two stages on different workers
 };
 
+/// Whether a stage may wait for what later ones make of the packet before.
+bool feeds_back(const SnapshotTraffic& snapshots);
+
 /// How a schedule is played. What is not set takes no time.
 struct PlayOptions {
   std::int64_t packets = 1;

@@ -58,6 +58,9 @@ struct CheckpointCost {
 };
 
 /// What one worker tells at the end.
+/// What asked for a stop before the last step.
+enum class StopReason { none, signal, stop_before, stop_file, early_stop };
+
 struct WorkerReport {
   int worker = 0;
   int pid = 0;
@@ -70,11 +73,13 @@ struct WorkerReport {
   std::int64_t parameters_made = 0;  ///< numbers in the parameters that this process has allocated
   std::int64_t broken_images = 0;    ///< that could not be read and were replaced (data.broken: skip)
   CheckpointCost checkpoints{};
+  StopReason stopped_by = StopReason::none;  ///< what this worker was asked by
 };
 
 /// What a run comes to.
 struct RunSummary {
-  bool complete = false;  ///< false: stopped before its last step
+  bool complete = false;                     ///< false: stopped before its last step
+  StopReason stopped_by = StopReason::none;  ///< none: complete
   std::int64_t step = 0;
   double test_accuracy = -1;  ///< of the last evaluation, in [0,1]; -1: none
   double test_loss = 0;

@@ -23,13 +23,12 @@ class NcclContract : public testing::TestWithParam<std::tuple<contract::Case, in
 
 TEST_P(NcclContract, Holds) {
   const auto& [contract_case, num_workers] = GetParam();
-  run_nccl_workers(
-      num_workers, contract::lanes(num_workers),
-      [&](Transport& transport) {
-        transport.all_gather("", Seconds(60));
-        contract_case.body(transport);
-      },
-      /*sums=*/true);
+  run_nccl_workers(num_workers, contract::lanes(num_workers),
+                   [&](Transport& transport) {
+                     transport.all_gather("", Seconds(60));
+                     contract_case.body(transport);
+                   },
+                   {.sums = true});
   EXPECT_EQ(nccl_standin::num_calls_after_the_end(), 0);
 }
 

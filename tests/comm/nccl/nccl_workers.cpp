@@ -7,11 +7,12 @@
 namespace lamina {
 
 void run_nccl_workers(int num_workers, const std::vector<LaneSpec>& lanes,
-                      const std::function<void(Transport&)>& body, bool sums) {
+                      const std::function<void(Transport&)>& body, NcclOptions options) {
+  options.device = at::kCPU;
+  options.open_limit = Seconds(60);
   Transports workers;
   for (std::unique_ptr<Transport>& host : make_inprocess_transports(num_workers))
-    workers.push_back(
-        make_nccl_transport(std::move(host), {.device = at::kCPU, .open_limit = Seconds(60), .sums = sums}));
+    workers.push_back(make_nccl_transport(std::move(host), options));
   run_workers(workers, [&](Transport& worker) {
     worker.open(lanes);
     body(worker);
