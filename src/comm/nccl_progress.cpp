@@ -15,8 +15,8 @@ namespace lamina {
 namespace {
 
 constexpr double farewell_limit_s = 5;
-constexpr double soon_s =
-    100e-6;  // what NCCL takes to put a group into the stream where nobody has to be waited for
+// NCCL takes less to put a group into the stream, unless it has to wait for somebody.
+constexpr double soon_s = 100e-6;
 
 ErrorKind kind_of(ncclResult_t result) {
   switch (result) {

@@ -57,10 +57,10 @@ struct CheckpointCost {
   std::int64_t mirror_failures = 0;  ///< copies to checkpoint.mirror that came to nothing; the sink's
 };
 
-/// What one worker tells at the end.
 /// What asked for a stop before the last step.
 enum class StopReason { none, signal, stop_before, stop_file, early_stop };
 
+/// What one worker tells at the end.
 struct WorkerReport {
   int worker = 0;
   int pid = 0;

@@ -1,47 +1,25 @@
-// What is NCCL's own: the order of what is issued, and how failures end.
+// What is NCCL's own: the order of what is issued.
 #include <ATen/ATen.h>
-#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include <atomic>
 #include <optional>
 #include <thread>
 
-#include "comm/contract_traffic.hpp"
 #include "comm/expect_error.hpp"
 #include "comm/nccl/nccl_workers.hpp"
 #include "comm/nccl_version.hpp"
 #include "lamina/comm/inprocess.hpp"
 #include "lamina/comm/nccl.hpp"
-#include "standin.hpp"
 
 namespace lamina {
 namespace {
 
-using testing::HasSubstr;
-
-constexpr Seconds patience(60);
-constexpr Seconds moment(0.2);
-
-std::vector<LaneSpec> chain(int num_workers) {
-  std::vector<LaneSpec> lanes;
-  for (int from = 0; from + 1 < num_workers; ++from)
-    lanes.push_back({.from = from, .to = from + 1, .tensors = {{at::kFloat, {4, 64}}}});
-  return lanes;
-}
-
-Message message(float value) {
-  return {.header = "m", .tensors = {at::full({4, 64}, value)}};
-}
-
-float value_of(const Message& found) {
-  return found.tensors.at(0)[0][0].item<float>();
-}
-
 TEST(NcclTransport, AReceivePostedAheadHoldsNoSendBack) {
-  run_nccl_workers(3, chain(3), [](Transport& t) {
+  run_nccl_workers(3, chain_of(3), [](Transport& t) {
     if (t.worker() == 1) {
       const auto ahead = t.receive(0);
-      const auto sent = t.send(1, message(1));
+      const auto sent = t.send(1, message_of(1));
       t.all_gather("worker 2 has it", patience);
       EXPECT_EQ(value_of(ahead->wait(patience)), 2);
       sent->wait(patience);
@@ -51,14 +29,14 @@ TEST(NcclTransport, AReceivePostedAheadHoldsNoSendBack) {
       EXPECT_EQ(value_of(t.receive(1)->wait(patience)), 1);
     }
     t.all_gather("", patience);
-    if (t.worker() == 0) t.send(0, message(2))->wait(patience);
+    if (t.worker() == 0) t.send(0, message_of(2))->wait(patience);
   });
 }
 
 TEST(NcclTransport, AWorkerThatSendsNothingReceivesAhead) {
-  run_nccl_workers(2, chain(2), [](Transport& t) {
+  run_nccl_workers(2, chain_of(2), [](Transport& t) {
     if (t.worker() == 0) {
-      t.send(0, message(1))->wait(patience);
+      t.send(0, message_of(1))->wait(patience);
       t.all_gather("sent", patience);
       return;
     }
@@ -69,10 +47,10 @@ TEST(NcclTransport, AWorkerThatSendsNothingReceivesAhead) {
 }
 
 TEST(NcclTransport, WhereComputingFeedsBackNobodyReceivesAhead) {
-  run_nccl_workers(2, chain(2),
+  run_nccl_workers(2, chain_of(2),
                    [](Transport& t) {
                      if (t.worker() == 0) {
-                       const auto sent = t.send(0, message(1));
+                       const auto sent = t.send(0, message_of(1));
                        t.all_gather("nobody has asked for it", patience);
                        expect_error(ErrorKind::timeout, [&] { sent->wait(moment); });
                        t.all_gather("nor has it been taken", patience);
@@ -135,8 +113,8 @@ TEST(NcclTransport, SumsMustHaveBeenAnnounced) {
 }
 
 TEST(NcclTransport, AskingWhetherAReceiveIsDoneIssuesIt) {
-  run_nccl_workers(3, chain(3), [](Transport& t) {
-    if (t.worker() == 0) t.send(0, message(1))->wait(patience);
+  run_nccl_workers(3, chain_of(3), [](Transport& t) {
+    if (t.worker() == 0) t.send(0, message_of(1))->wait(patience);
     if (t.worker() != 1) return;
     const auto posted = t.receive(0);
     while (!posted->done()) std::this_thread::yield();
@@ -144,12 +122,12 @@ TEST(NcclTransport, AskingWhetherAReceiveIsDoneIssuesIt) {
 }
 
 TEST(NcclTransport, WhatIsSentIsCopiedAtOnce) {
-  run_nccl_workers(2, chain(2), [](Transport& t) {
+  run_nccl_workers(2, chain_of(2), [](Transport& t) {
     if (t.worker() == 1) {
       EXPECT_EQ(value_of(t.receive(0)->wait(patience)), 1);
       return;
     }
-    Message sent = message(1);
+    Message sent = message_of(1);
     const auto handle = t.send(0, sent);
     sent.tensors[0].zero_();
     handle->wait(patience);
@@ -157,12 +135,12 @@ TEST(NcclTransport, WhatIsSentIsCopiedAtOnce) {
 }
 
 TEST(NcclTransport, OtherOrdersOfLanesAtBothEndsAreFound) {
-  std::vector<LaneSpec> lanes = chain(2);
+  std::vector<LaneSpec> lanes = chain_of(2);
   lanes.push_back({.from = 0, .to = 1, .tensors = {}});
   run_nccl_workers(2, lanes, [](Transport& t) {
     expect_error(ErrorKind::contract, [&] {
       if (t.worker() == 0) {
-        const auto first = t.send(0, message(1));
+        const auto first = t.send(0, message_of(1));
         const auto second = t.send(1, {});
         first->wait(patience);
       } else {
@@ -177,7 +155,7 @@ TEST(NcclTransport, LanesMustBeOpenedAlikeByAll) {
   std::vector<std::jthread> threads;
   for (auto& host : hosts) {
     threads.emplace_back([&host] {
-      std::vector<LaneSpec> lanes = chain(2);
+      std::vector<LaneSpec> lanes = chain_of(2);
       lanes[0].buffers += host->worker();
       const auto t = make_nccl_transport(std::move(host), {.device = at::kCPU});
       std::optional<Error> found;
@@ -194,7 +172,7 @@ TEST(NcclTransport, LanesMustBeOpenedAlikeByAll) {
 TEST(NcclTransport, AWorkerThatStaysAwayIsMissedAtTheOpening) {
   auto hosts = make_inprocess_transports(2);
   const auto t = make_nccl_transport(std::move(hosts[0]), {.device = at::kCPU, .open_limit = moment});
-  expect_error(ErrorKind::timeout, [&] { t->open(chain(2)); });
+  expect_error(ErrorKind::timeout, [&] { t->open(chain_of(2)); });
 }
 
 TEST(NcclTransport, TellsItsVersion) {
@@ -205,114 +183,6 @@ TEST(NcclTransport, TellsItsVersion) {
 TEST(NcclTransport, KnowsTheBadVersions) {
   for (const int bad : {22803, 22807, 22808}) EXPECT_TRUE(is_bad_nccl_version(bad)) << bad;
   for (const int good : {22802, 22809, 23007}) EXPECT_FALSE(is_bad_nccl_version(good)) << good;
-}
-
-// Worker 0 sends, worker 1 receives; worker 0 has the fault from then on.
-class NcclFailure : public testing::Test {
- protected:
-  ~NcclFailure() override {
-    nccl_standin::set_fault({});
-    EXPECT_EQ(nccl_standin::num_calls_after_the_end(), 0);
-  }
-
-  static void run(nccl_standin::FaultKind fault, const std::function<void(Transport&)>& sender,
-                  const std::function<void(Transport&)>& receiver) {
-    run_nccl_workers(2, chain(2), [&](Transport& t) {
-      t.all_gather("", patience);
-      if (t.worker() == 0) nccl_standin::set_fault({.kind = fault, .rank = 0, .group = 0});
-      t.all_gather("", patience);
-      (t.worker() == 0 ? sender : receiver)(t);
-      t.abort("the test is over", 0);
-    });
-  }
-
-  static Error error_of(const std::function<void()>& call) {
-    try {
-      call();
-    } catch (const Error& error) {
-      return error;
-    }
-    return Error(ErrorKind::config, "nothing was thrown");
-  }
-};
-
-TEST_F(NcclFailure, AStallEndsAtTheLimitAndNamesThePeer) {
-  run(
-      nccl_standin::FaultKind::stall,
-      [](Transport& t) {
-        const auto sent = t.send(0, message(1));
-        const Error error = error_of([&] { sent->wait(moment); });
-        EXPECT_EQ(error.kind(), ErrorKind::timeout);
-        EXPECT_THAT(error.what(), HasSubstr("worker 1 has not taken message 0 of lane 0"));
-        contract::barrier(t);  // who leaves first would be lost to the other
-      },
-      [](Transport& t) {
-        const auto posted = t.receive(0);
-        const Error error = error_of([&] { posted->wait(moment); });
-        EXPECT_EQ(error.kind(), ErrorKind::timeout);
-        EXPECT_THAT(error.what(), HasSubstr("worker 0 has not sent message 0 of lane 0"));
-        contract::barrier(t);
-      });
-}
-
-TEST_F(NcclFailure, ALostPeerIsNamedLongBeforeTheLimit) {
-  run(
-      nccl_standin::FaultKind::lose,
-      [](Transport& t) {
-        const auto sent = t.send(0, message(1));
-        expect_error(ErrorKind::timeout, [&] { sent->wait(moment); });
-      },
-      [](Transport& t) {
-        const auto posted = t.receive(0);
-        const Error error = error_of([&] { posted->wait(patience); });
-        EXPECT_EQ(error.kind(), ErrorKind::peer_lost);
-        EXPECT_THAT(error.what(), HasSubstr("worker 0 has not sent message 0 of lane 0"));
-      });
-}
-
-TEST_F(NcclFailure, AnAsynchronousErrorAbortsAndNothingStartsAfterwards) {
-  run(
-      nccl_standin::FaultKind::fail,
-      [](Transport& t) {
-        const auto sent = t.send(0, message(1));
-        const Error error = error_of([&] { sent->wait(patience); });
-        EXPECT_EQ(error.kind(), ErrorKind::device);
-        EXPECT_THAT(error.what(), HasSubstr("told to fail"));
-        EXPECT_THAT(error.what(), HasSubstr("worker 1 has not taken message 0 of lane 0"));
-        expect_error(ErrorKind::device, [&] { t.send(0, message(2)); });
-        expect_error(ErrorKind::device, [&] { t.all_gather("", patience); });
-      },
-      [](Transport& t) {
-        const auto posted = t.receive(0);
-        expect_error(ErrorKind::peer_lost, [&] { posted->wait(patience); });
-      });
-}
-
-TEST_F(NcclFailure, AnAbortWakesBothEnds) {
-  run(
-      nccl_standin::FaultKind::none,
-      [](Transport& t) {
-        t.abort("the disk is full", 5);
-        const Error error = error_of([&] { t.send(0, message(1)); });
-        EXPECT_EQ(error.kind(), ErrorKind::peer_lost);
-        EXPECT_STREQ(error.what(), "the disk is full");
-      },
-      [](Transport& t) {
-        const auto posted = t.receive(0);
-        expect_error(ErrorKind::peer_lost, [&] { posted->wait(patience); });
-      });
-}
-
-TEST_F(NcclFailure, HandlesMayOutliveTheTransport) {
-  std::unique_ptr<ReceiveHandle> posted;
-  run_nccl_workers(2, chain(2), [&](Transport& t) {
-    if (t.worker() == 0) t.send(0, message(3))->wait(patience);
-    if (t.worker() == 1) {
-      posted = t.receive(0);
-      while (!posted->done()) std::this_thread::yield();
-    }
-  });
-  EXPECT_EQ(value_of(posted->wait(Seconds(0))), 3);
 }
 
 }  // namespace
