@@ -72,15 +72,15 @@ def step_s(step, steps, warmup_steps=WARMUP_STEPS):
 
 def plain(request):
     torch.set_num_threads(request["threads"])
-    device = torch.device(request["device"])
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = request["precision"] == "tf32"
+    device, precision = torch.device(request.get("device", "cpu")), request.get("precision", "fp32")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     network = nn.Sequential(*layers_of(request)).to(device)
     optimizer, loss_of = optimizer_of(network), nn.CrossEntropyLoss()
     images, labels = batch_of(request, request["batch"])
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=request["precision"] == "bf16"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             loss = loss_of(network(images.to(device)), labels.to(device))
         loss.backward()
         optimizer.step()
