@@ -50,7 +50,7 @@ train: {{batch: {options.batch}}}
 """)
     over = folder / "method.yaml"
     over.write_text(method + "\n")
-    plan = subprocess.run([LAMINA, "plan", base, over, "--repeats", str(options.repeats), "--write", cut], check=True,
+    plan = subprocess.run([options.lamina, "plan", base, over, "--repeats", str(options.repeats), "--write", cut], check=True,
                           stdout=subprocess.PIPE, text=True).stdout
     found = [line for line in plan.splitlines() if line.startswith(("pipeline.stages", "promises"))]
     print(f"{name}: {', '.join(found)}", flush=True)
@@ -60,7 +60,7 @@ train: {{batch: {options.batch}}}
 def lamina_sides(options, folder):
     def side(name, method):
         cut = planned(name, method, options, folder)
-        return lambda: lamina_images_per_s(cut, options.steps, folder)
+        return lambda: lamina_images_per_s(cut, options.steps, folder, options.lamina)
 
     methods = lamina_methods(options.micro_batches)
     return {name: side(name, method) for name, method in methods.items() if wanted(name, options)}
@@ -124,6 +124,7 @@ def main():
     parser.add_argument("--only", action="append", help="sides whose names have this in them; may be given again")
     parser.add_argument("--without", action="append", default=[], help="sides that are left out; may be given again")
     parser.add_argument("--quick", action="store_true", help="one round of two steps, of the main sides")
+    parser.add_argument("--lamina", type=pathlib.Path, default=LAMINA, help="the program (default: build/lamina)")
     parser.add_argument("--out", type=pathlib.Path, help="a file for all figures, in JSON")
     options = parser.parse_args()
     options.modules = options.modules or BLOCKS[options.backbone]
