@@ -40,9 +40,7 @@ NcclCargo NcclCargo::empty(const LaneSpec& spec, const SideStream& stream) {
   }
   NcclCargo cargo{.frame_on_host = stream.empty_on_host(frame_size),
                   .bytes = at::empty({size}, at::dtype(at::kByte).device(stream.device())),
-                  .frame = {},
                   .tensors = {}};
-  cargo.frame = cargo.bytes.narrow(0, 0, frame_size);
   for (std::size_t i = 0; i < offsets.size(); ++i)
     cargo.tensors.push_back(tensor_at(cargo.bytes, offsets[i], spec.tensors[i]));
   return cargo;

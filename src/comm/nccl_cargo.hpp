@@ -14,7 +14,6 @@ namespace lamina {
 struct NcclCargo {
   at::Tensor frame_on_host;
   at::Tensor bytes;                 ///< all that travels
-  at::Tensor frame;                 ///< of `bytes`
   std::vector<at::Tensor> tensors;  ///< in the memory of `bytes`, at the lane's largest
 
   /// A copy of the message, taken on the calling thread's current stream.
@@ -22,13 +21,14 @@ struct NcclCargo {
   static NcclCargo empty(const LaneSpec& spec, const SideStream& stream);
 
   /// What is left to do on the stream before a send and behind a receive.
-  void upload() const { frame.copy_(frame_on_host, /*non_blocking=*/true); }
-  void download() const { frame_on_host.copy_(frame, /*non_blocking=*/true); }
-
-  std::vector<NcclCall> calls(NcclCall::Way way, int peer) const { return {{way, peer, bytes}}; }
+  void upload() const { frame().copy_(frame_on_host, /*non_blocking=*/true); }
+  void download() const { frame_on_host.copy_(frame(), /*non_blocking=*/true); }
 
   /// The message that came, once it is on the host.
   Message message() const;
+
+ private:
+  at::Tensor frame() const { return bytes.narrow(0, 0, frame_on_host.numel()); }
 };
 
 }  // namespace lamina

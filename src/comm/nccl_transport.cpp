@@ -101,7 +101,7 @@ class NcclTransport final : public Transport {
     NcclTransfer transfer{.missing = [ticket] { return ticket->missing(); },
                           .after = {stream_.record_current()},
                           .before = [cargo] { cargo.upload(); },
-                          .calls = cargo.calls(NcclCall::Way::send, spec.to),
+                          .calls = {{NcclCall::Way::send, spec.to, cargo.bytes}},
                           .finished = [bell = bell_, ticket] { ticket->complete(bell->lock()); }};
     progress_->post([this, ticket, transfer = std::move(transfer)] { queue_.send(ticket, transfer); });
     return std::make_unique<AskingSend>(send_handle(ticket),
@@ -115,7 +115,7 @@ class NcclTransport final : public Transport {
     NcclTransfer transfer{
         .missing = [ticket] { return ticket->missing(); },
         .after = {stream_.record_current()},
-        .calls = cargo.calls(NcclCall::Way::receive, spec.from),
+        .calls = {{NcclCall::Way::receive, spec.from, cargo.bytes}},
         .behind = [cargo] { cargo.download(); },
         .finished = [bell = bell_, ticket, cargo] { ticket->complete(bell->lock(), cargo.message()); }};
     progress_->post([this, ticket, transfer = std::move(transfer)] {

@@ -48,9 +48,11 @@ Packet mark_at(std::int64_t step, PacketKind kind = PacketKind::checkpoint) {
 // Two workers with a stage each; the second is the sink.
 class Background : public ::testing::Test {
  protected:
-  std::unique_ptr<BackgroundWriter> make_writer(const fs::path& directory, const fs::path& mirror = {}) {
+  std::unique_ptr<BackgroundWriter> make_writer(
+      const fs::path& directory, const fs::path& mirror = {},
+      std::unique_ptr<HostCopies> copies = make_host_copies(at::kCPU)) {
     return std::make_unique<BackgroundWriter>(CheckpointWriter(directory, tests::config_yaml(), 2), 4,
-                                              make_host_copies(at::kCPU), mirror);
+                                              std::move(copies), mirror);
   }
 
   // The packet as the sink sees it, with what both have to tell.
@@ -72,6 +74,16 @@ class Background : public ::testing::Test {
 
   std::vector<fs::path> complete() const { return find_checkpoints(directory_.path()); }
 
+  static at::Tensor first_tensor_of(std::vector<Stage>& stages) {
+    return stages[0].parts()[0].module.block_parameters()[0];
+  }
+
+  at::Tensor first_tensor_written() const {
+    std::vector<Stage> other = two_stages(2);
+    for (Stage& stage : other) load_stage(complete().front(), read_manifest(complete().front()), stage);
+    return first_tensor_of(other);
+  }
+
   TemporaryDirectory directory_;
   std::vector<Stage> stages_ = two_stages(1);
   std::unique_ptr<BackgroundWriter> first_ = make_writer(directory_.path());
@@ -80,33 +92,27 @@ class Background : public ::testing::Test {
 
 TEST_F(Background, WhatIsWrittenIsTheStateAsTheMarkPassed) {
   step(stages_, 0);
-  const at::Tensor before = stages_[0].parts()[0].module.block_parameters()[0].detach().clone();
+  const at::Tensor before = first_tensor_of(stages_).detach().clone();
   save(mark_at(1));
   step(stages_, 1);
-  ASSERT_FALSE(at::equal(before, stages_[0].parts()[0].module.block_parameters()[0]));
+  ASSERT_FALSE(at::equal(before, first_tensor_of(stages_)));
   write_all();
   sink_->collect(passed(mark_at(1)));
   sink_->finish();
   ASSERT_EQ(complete().size(), 1u);
-  std::vector<Stage> other = two_stages(2);
-  for (Stage& stage : other) load_stage(complete().front(), read_manifest(complete().front()), stage);
-  EXPECT_TRUE(at::equal(before, other[0].parts()[0].module.block_parameters()[0]));
+  EXPECT_TRUE(at::equal(before, first_tensor_written()));
 }
 
 TEST_F(Background, AtTheStopWhatIsOnTheHostIsWrittenWithoutACopy) {
   for (auto* writer : {&first_, &sink_})
-    *writer = std::make_unique<BackgroundWriter>(CheckpointWriter(directory_.path(), tests::config_yaml(), 2),
-                                                 4, std::make_unique<NoCopies>());
+    *writer = make_writer(directory_.path(), {}, std::make_unique<NoCopies>());
   const Packet stop = mark_at(1, PacketKind::stop);
   save(stop);
   write_all();
   sink_->collect(passed(stop));
   sink_->finish();
   ASSERT_EQ(complete().size(), 1u);
-  std::vector<Stage> other = two_stages(2);
-  for (Stage& stage : other) load_stage(complete().front(), read_manifest(complete().front()), stage);
-  EXPECT_TRUE(at::equal(stages_[0].parts()[0].module.block_parameters()[0],
-                        other[0].parts()[0].module.block_parameters()[0]));
+  EXPECT_TRUE(at::equal(first_tensor_of(stages_), first_tensor_written()));
 }
 
 TEST_F(Background, ACheckpointIsCompleteOnceTheNotesOfAllHaveComeWithAnyLaterPacket) {
