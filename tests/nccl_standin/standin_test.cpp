@@ -67,11 +67,13 @@ TEST(NcclStandin, OperationsOnAPeerKeepTheirOrder) {
 bool an_answer_comes_in_the_same_group(std::size_t num_pieces) {
   std::atomic<int> num_through = 0;
   const Milliseconds limit = num_pieces == 1 ? patience : moment;
+  Values pieces[2] = {Values(1), Values(1)};  // here, as the ranks' streams use them until a communicator is aborted
+  Values answers[2] = {Values(1), Values(1)};
   run_ranks(2, [&](Rank& rank) {
     use_edge(rank, 0, 1);
     use_edge(rank, 1, 0);
-    Values piece(1);
-    Values answer(1);
+    Values& piece = pieces[rank.number];
+    Values& answer = answers[rank.number];
     if (rank.number == 0) {
       std::vector<Rank::Step> steps(num_pieces, {.to = 1, .buffer = &piece});
       steps.push_back({.from = 1, .buffer = &answer});
