@@ -36,7 +36,7 @@ Found run_once(const Options& options, int every) {
   const RunPlan plan =
       plan_of(fmt::format("model: {{backbone: {}}}\npartition: {{modules: {}}}\nmethod: {{framework: dgl}}\n"
                           "pipeline: {{stages: {}, workers: {}, threads: 1}}\n"
-                          "data: {{name: synthetic, train_limit: 20000, test_limit: 16}}\n"
+                          "data: {{name: synthetic, test_limit: 16}}\n"
                           "train: {{batch: {}, max_steps: {}, epochs: 1000, eval_every_steps: {}}}\n"
                           "checkpoint: {{every_steps: {}}}\nout: {}\n",
                           options.backbone, options.modules, options.workers, options.workers, options.batch,

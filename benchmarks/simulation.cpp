@@ -49,11 +49,6 @@ RunPlan plan_for(const Options& options, const Variant& variant) {
   return plan;
 }
 
-double real_steps_per_s(const RunPlan& plan) {
-  const RunSummary summary = run(plan, {.mode = RunMode::bench}).value();
-  return summary.images_per_s / static_cast<double>(plan.config.train.batch);
-}
-
 // The steps that Reporter counts.
 double simulated_steps_per_s(const Options& options, const RunPlan& plan) {
   constexpr int reporters_warmup = 3;
@@ -83,12 +78,14 @@ void compare(const Options& options) {
   for (const Variant& variant : variants) {
     if (!options.schedule.empty() && options.schedule != variant.schedule) continue;
     const RunPlan plan = plan_for(options, variant);
-    const double real = real_steps_per_s(plan), expected = simulated_steps_per_s(options, plan);
+    const RunSummary summary = run(plan, {.mode = RunMode::bench}).value();
+    const double real = summary.images_per_s / static_cast<double>(plan.config.train.batch);
+    const double expected = simulated_steps_per_s(options, plan);
     fmt::print(
-        "{}: {} workers, {} stages, jitter {:.2f}, mlaan {}, snapshots {}: {:.3f} steps/s, simulated {:.3f}, "
-        "ratio {:.4f}\n",
+        "{}: {} workers, {} stages, jitter {:.2f}, mlaan {}, snapshots {}: {:.3f} steps/s, {:.4f} of "
+        "1/(slowest worker), simulated {:.3f}, ratio {:.4f}\n",
         variant.schedule, variant.workers, variant.stages, variant.deviation, variant.mlaan,
-        variant.snapshots, real, expected, real / expected);
+        variant.snapshots, real, summary.pipeline_efficiency, expected, real / expected);
   }
 }
 

@@ -107,9 +107,12 @@ std::string read_file(const fs::path& path) {
   return text;
 }
 
-void copy_durably(const fs::path& from, const fs::path& to) {
+void copy_durably(const fs::path& from, const fs::path& to, const std::function<void()>& after_piece) {
   DurableFile copy(to);
-  read_pieces(from, [&](const char* piece, std::size_t size) { copy.write(piece, size); });
+  read_pieces(from, [&](const char* piece, std::size_t size) {
+    copy.write(piece, size);
+    after_piece();
+  });
   copy.close();
 }
 

@@ -75,25 +75,26 @@ void Stage::finish_step(Packet& packet, const PendingLosses& losses) {
   finish_updates(packet.lr);
   PendingLosses::Read read = losses.read(whole_norms());
   require_finite(packet.step, read.modules, read.further);
+  hand_over(packet, std::move(read.modules));
+}
+
+void Stage::hand_over(Packet& packet, std::vector<ModuleReport> modules) {
   norms_.clear();
-  std::move(read.modules.begin(), read.modules.end(), std::back_inserter(packet.modules));
+  std::move(modules.begin(), modules.end(), std::back_inserter(packet.modules));
 }
 
 // Replicas decide alike, by the sums that they share: of the gradients and, behind them, of the losses.
 void Stage::finish_or_skip(Packet& packet, const PendingLosses& losses) {
   std::unique_ptr<SumHandle> total = begin_sum_ ? begin_sum_({losses.total()}) : nullptr;
   for (Due& due : due_) complete(due);
-  std::vector<at::Tensor> further = whole_norms();
-  if (total) further.push_back(wait_for(*total).front());
-  PendingLosses::Read read = losses.read(further);
+  PendingLosses::Read read = losses.read(norms_and(total.get()));
   if (const std::optional<std::string> found = nonfinite_anywhere(read.modules, read.further)) {
     skip(packet, *found);
   } else {
     for (std::size_t i = 0; i < due_.size(); ++i) apply(norms_[i], std::move(due_[i].gradients), packet.lr);
   }
   due_.clear();
-  norms_.clear();
-  std::move(read.modules.begin(), read.modules.end(), std::back_inserter(packet.modules));
+  hand_over(packet, std::move(read.modules));
 }
 
 void Stage::skip(Packet& packet, const std::string& found) {
@@ -116,16 +117,13 @@ void Stage::skip(Packet& packet, const std::string& found) {
 void Stage::finish_or_abandon(Packet& packet, const PendingLosses& losses) {
   std::unique_ptr<SumHandle> total = begin_sum_ ? begin_sum_({losses.total()}) : nullptr;
   finish_updates(packet.lr);
-  std::vector<at::Tensor> further = whole_norms();
-  if (total) further.push_back(wait_for(*total).front());
-  PendingLosses::Read read = losses.read(further);
+  PendingLosses::Read read = losses.read(norms_and(total.get()));
   if (const std::optional<std::string> found = nonfinite_anywhere(read.modules, read.further)) {
     is_abandoned_ = packet.abandoned = packet.skipped = true;
     log_warning(fmt::format("step {}, stage {}: {}; the run goes back to its last checkpoint", packet.step,
                             index(), *found));
   }
-  norms_.clear();
-  std::move(read.modules.begin(), read.modules.end(), std::back_inserter(packet.modules));
+  hand_over(packet, std::move(read.modules));
 }
 
 void Stage::finish_updates(double lr) {
@@ -182,6 +180,13 @@ std::vector<at::Tensor> Stage::whole_norms() const {
   std::vector<at::Tensor> norms;
   for (const GradientNorm& norm : norms_) norms.push_back(norm.whole);
   return norms;
+}
+
+// To be read at once: on a device every reading is a wait.
+std::vector<at::Tensor> Stage::norms_and(SumHandle* total) {
+  std::vector<at::Tensor> numbers = whole_norms();
+  if (total) numbers.push_back(wait_for(*total).front());
+  return numbers;
 }
 
 std::optional<std::string> Stage::nonfinite(const std::vector<ModuleReport>& losses,

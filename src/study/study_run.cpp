@@ -83,6 +83,7 @@ class StudyRun {
     try {
       while (!outcome_.stopped && next_ < turns_.size()) take(turns_[next_++], held);
     } catch (...) {
+      if (!held.owns_lock()) held.lock();
       outcome_.stopped = true;  // for the other jobs, too
       throw;
     }

@@ -2,9 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <condition_variable>
+#include <mutex>
+#include <optional>
 #include <utility>
 
 #include "checkpoint_format.hpp"
+#include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
 #include "lamina/core/log.hpp"
 
@@ -12,38 +16,78 @@ namespace lamina {
 
 namespace fs = std::filesystem;
 
-CheckpointMirror::CheckpointMirror(fs::path directory, std::int64_t keep)
-    : directory_(std::move(directory)), keep_(keep), thread_([this, label = log_label()] {
-        set_log_label(label);
-        serve();
-      }) {}
+/// Outlives the mirror where its thread hangs.
+class CheckpointMirror::Copier {
+ public:
+  Copier(fs::path directory, std::int64_t keep) : directory_(std::move(directory)), keep_(keep) {}
 
-CheckpointMirror::~CheckpointMirror() {
-  {
-    const std::lock_guard lock(mutex_);
-    ending_ = true;
-    changed_.notify_all();
-  }
-  thread_.join();
-}
+  /// The thread's.
+  void serve();
 
-void CheckpointMirror::copy(const fs::path& checkpoint) {
+  void put(const fs::path& checkpoint);
+  /// Whether nothing is left to be copied; false if that was given up.
+  bool finish(Seconds patience);
+  void end();
+  std::int64_t num_failures() const;
+
+ private:
+  void copy_now(const fs::path& checkpoint);
+  void go_on();
+  void told(const fs::path& checkpoint, const std::string& failure);
+
+  const fs::path directory_;
+  const std::int64_t keep_;
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  std::optional<fs::path> next_;
+  Clock::time_point moved_;  // when something last did
+  bool is_busy_ = false;
+  bool ending_ = false;
+  bool is_given_up_ = false;
+  std::int64_t num_failures_ = 0;
+};
+
+void CheckpointMirror::Copier::put(const fs::path& checkpoint) {
   const std::lock_guard lock(mutex_);
+  if (is_given_up_) return;
+  if (!is_busy_) moved_ = Clock::now();
   next_ = checkpoint;
   changed_.notify_all();
 }
 
-void CheckpointMirror::finish() {
+bool CheckpointMirror::Copier::finish(Seconds patience) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return !next_ && !is_busy_; });
+  const auto limit = [&] { return moved_ + std::chrono::duration_cast<Clock::duration>(patience); };
+  const auto has_ended = [&] { return is_given_up_ || (!next_ && !is_busy_); };
+  while (!changed_.wait_until(lock, limit(), has_ended)) {
+    if (Clock::now() < limit()) continue;
+    is_given_up_ = true;
+    ++num_failures_;
+    log_warning(
+        fmt::format("checkpoint.mirror: nothing has moved to {} for {:.0f} s: given up, and left half copied",
+                    directory_.string(), patience.count()));
+  }
+  return !is_given_up_;
 }
 
-std::int64_t CheckpointMirror::num_failures() const {
+void CheckpointMirror::Copier::end() {
+  const std::lock_guard lock(mutex_);
+  ending_ = true;
+  changed_.notify_all();
+}
+
+std::int64_t CheckpointMirror::Copier::num_failures() const {
   const std::lock_guard lock(mutex_);
   return num_failures_;
 }
 
-void CheckpointMirror::copy_now(const fs::path& checkpoint) const {
+void CheckpointMirror::Copier::go_on() {
+  const std::lock_guard lock(mutex_);
+  if (is_given_up_) throw Error(ErrorKind::storage, "given up");
+  moved_ = Clock::now();
+}
+
+void CheckpointMirror::Copier::copy_now(const fs::path& checkpoint) {
   const fs::path complete = directory_ / checkpoint.filename();
   if (fs::exists(complete)) return;
   const fs::path partial = complete.string() + partial_ending;
@@ -51,7 +95,7 @@ void CheckpointMirror::copy_now(const fs::path& checkpoint) const {
   make_directory(partial);
   try {
     for (const auto& entry : fs::directory_iterator(checkpoint))
-      copy_durably(entry.path(), partial / entry.path().filename());
+      copy_durably(entry.path(), partial / entry.path().filename(), [this] { go_on(); });
     rename_durably(partial, complete);
   } catch (...) {
     std::error_code stays;
@@ -61,29 +105,62 @@ void CheckpointMirror::copy_now(const fs::path& checkpoint) const {
   remove_old_checkpoints(directory_, keep_);
 }
 
-void CheckpointMirror::serve() {
+void CheckpointMirror::Copier::told(const fs::path& checkpoint, const std::string& failure) {
+  std::error_code unreadable;
+  if (!fs::exists(checkpoint, unreadable)) return;  // deleted meanwhile: newer ones follow
+  const std::lock_guard lock(mutex_);
+  if (is_given_up_) return;
+  ++num_failures_;
+  log_warning(fmt::format("checkpoint.mirror: {} was not copied: {}", checkpoint.string(), failure));
+}
+
+void CheckpointMirror::Copier::serve() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [this] { return ending_ || next_; });
-    if (!next_) return;
+    changed_.wait(lock, [this] { return ending_ || is_given_up_ || next_; });
+    if (is_given_up_ || !next_) return;
     const fs::path checkpoint = *std::exchange(next_, std::nullopt);
     is_busy_ = true;
     lock.unlock();
-    std::string failure;
     try {
       copy_now(checkpoint);
     } catch (const std::exception& e) {
-      failure = e.what();
+      told(checkpoint, e.what());
     }
-    std::error_code unreadable;
-    const bool is_outdated = !fs::exists(checkpoint, unreadable);  // deleted meanwhile: newer ones follow
-    if (!failure.empty() && !is_outdated)
-      log_warning(fmt::format("checkpoint.mirror: {} was not copied: {}", checkpoint.string(), failure));
     lock.lock();
-    if (!failure.empty() && !is_outdated) ++num_failures_;
     is_busy_ = false;
+    moved_ = Clock::now();
     changed_.notify_all();
   }
+}
+
+CheckpointMirror::CheckpointMirror(fs::path directory, std::int64_t keep, Seconds patience)
+    : patience_(patience),
+      copier_(std::make_shared<Copier>(std::move(directory), keep)),
+      thread_([copier = copier_, label = log_label()] {
+        set_log_label(label);
+        copier->serve();
+      }) {}
+
+CheckpointMirror::~CheckpointMirror() {
+  copier_->end();
+  if (copier_->finish(patience_)) {
+    thread_.join();
+  } else {
+    thread_.detach();
+  }
+}
+
+void CheckpointMirror::copy(const fs::path& checkpoint) {
+  copier_->put(checkpoint);
+}
+
+void CheckpointMirror::finish() {
+  copier_->finish(patience_);
+}
+
+std::int64_t CheckpointMirror::num_failures() const {
+  return copier_->num_failures();
 }
 
 }  // namespace lamina

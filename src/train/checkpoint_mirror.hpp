@@ -1,47 +1,43 @@
 #pragma once
 
-#include <condition_variable>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
-#include <mutex>
-#include <optional>
+#include <memory>
 #include <thread>
+
+#include "lamina/core/clock.hpp"
 
 namespace lamina {
 
 /// Copies complete checkpoints to a second directory (checkpoint.mirror), beside everything else.
 ///
 /// A copy is made aside and renamed, as a checkpoint is. Of several that wait the newest is copied alone. A
-/// copy that fails is logged and counted, and harms nothing.
+/// copy that fails is logged and counted, and harms nothing. One that hangs, as on a server that is gone, is
+/// given up once somebody waits for it and nothing has moved for `patience`.
 ///
-/// Threads  any; a thread of its own copies.
+/// Threads  any; a thread of its own copies, which a copy that was given up keeps.
 class CheckpointMirror {
  public:
   /// `keep`: newest ones kept there.
-  CheckpointMirror(std::filesystem::path directory, std::int64_t keep);
-  /// Waits for the copy under way, or waiting.
+  CheckpointMirror(std::filesystem::path directory, std::int64_t keep,
+                   Seconds patience = std::chrono::minutes(10));
+  /// As finish().
   ~CheckpointMirror();
   CheckpointMirror(const CheckpointMirror&) = delete;
   CheckpointMirror& operator=(const CheckpointMirror&) = delete;
 
   /// Never waits.
   void copy(const std::filesystem::path& checkpoint);
-  /// Waits until nothing is left to be copied.
+  /// Waits until nothing is left to be copied, or the copy is given up, and all later ones with it.
   void finish();
   std::int64_t num_failures() const;
 
  private:
-  void serve();
-  void copy_now(const std::filesystem::path& checkpoint) const;
+  class Copier;
 
-  const std::filesystem::path directory_;
-  const std::int64_t keep_;
-  mutable std::mutex mutex_;  // guards what follows
-  std::condition_variable changed_;
-  std::optional<std::filesystem::path> next_;
-  bool is_busy_ = false;
-  bool ending_ = false;
-  std::int64_t num_failures_ = 0;
+  const Seconds patience_;
+  std::shared_ptr<Copier> copier_;  // the thread's, too
   std::thread thread_;
 };
 

@@ -246,7 +246,7 @@ RunSummary WorkerRun::summarise(std::vector<WorkerReport> reports) {
   };
   write();
   if (plan_.config.checkpoint.mirror.empty()) return summary;
-  writer_->finish_mirror();  // which may be slow, or hang
+  writer_->finish_mirror();  // which may be slow, or hang for minutes
   write();
   return summary;
 }

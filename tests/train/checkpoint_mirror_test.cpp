@@ -1,9 +1,12 @@
 #include "train/checkpoint_mirror.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <fstream>
+#include <thread>
 
+#include "lamina/core/clock.hpp"
 #include "lamina/core/files.hpp"
 #include "lamina/train/checkpoint.hpp"
 #include "temporary_directory.hpp"
@@ -65,6 +68,27 @@ TEST_F(Mirror, ThatACheckpointWasDeletedMeanwhileIsNoFailure) {
   mirror.copy(directory_.path() / "own/step-00000009");
   mirror.finish();
   EXPECT_EQ(mirror.num_failures(), 0);
+}
+
+// A pipe that nobody writes to, in the place of a server that is gone.
+TEST_F(Mirror, GivesUpACopyThatHangsAndGoesOnWithoutIt) {
+  const fs::path pipe = checkpoint("step-00000001") / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  {
+    CheckpointMirror mirror(there(), 2, std::chrono::milliseconds(200));
+    mirror.copy(pipe.parent_path());
+    mirror.finish();
+    EXPECT_EQ(mirror.num_failures(), 1);
+    mirror.copy(checkpoint("step-00000002"));
+    mirror.finish();
+    EXPECT_EQ(mirror.num_failures(), 1);
+  }
+  EXPECT_FALSE(fs::is_empty(there()));
+  std::ofstream(pipe) << "too late";
+  const auto limit = Clock::now() + std::chrono::seconds(20);
+  while (!fs::is_empty(there()) && Clock::now() < limit)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_TRUE(fs::is_empty(there())) << "the thread that was left goes on copying";
 }
 
 }  // namespace

@@ -45,8 +45,10 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
 /// Creates a directory with its parents. @throws Error{storage}
 void make_directory(const std::filesystem::path& path);
 
-/// Copies a file; the copy is on the disk when this returns. @throws Error{storage}
-void copy_durably(const std::filesystem::path& from, const std::filesystem::path& to);
+/// Copies a file; the copy is on the disk when this returns. `after_piece` is called as it goes on, and may
+/// throw. @throws Error{storage}
+void copy_durably(const std::filesystem::path& from, const std::filesystem::path& to,
+                  const std::function<void()>& after_piece);
 
 /// Deletes a directory and what is in it; that there is none is no error. @throws Error{storage}
 void remove_directory(const std::filesystem::path& path);

@@ -176,12 +176,16 @@ class Stage {
   void finish_or_abandon(Packet& packet, const PendingLosses& losses);
   void skip(Packet& packet, const std::string& found);
   void finish_updates(double lr);
+  /// A step's end: what it said of its modules is the packet's.
+  void hand_over(Packet& packet, std::vector<ModuleReport> modules);
   /// Has the module's gradients, summed where replicas share them, and their norm.
   void complete(Due& due);
   std::vector<at::Tensor> wait_for(SumHandle& sum);
   void measure(std::size_t part, const std::vector<at::Tensor>& grads);
   void apply(const GradientNorm& norm, std::vector<at::Tensor> grads, double lr);
   std::vector<at::Tensor> whole_norms() const;
+  /// Behind them, where replicas share it, the sum of their losses; waits for it.
+  std::vector<at::Tensor> norms_and(SumHandle* total);
   /// What of a step is not finite, by its losses, if there are any, and the norms as they were read.
   std::optional<std::string> nonfinite(const std::vector<ModuleReport>& losses,
                                        const std::vector<double>& norms) const;
