@@ -33,7 +33,7 @@ class CheckpointMirror::Copier {
  private:
   void copy_now(const fs::path& checkpoint);
   void go_on();
-  void told(const fs::path& checkpoint, const std::string& failure);
+  void note_failure(const fs::path& checkpoint, const std::string& failure);
 
   const fs::path directory_;
   const std::int64_t keep_;
@@ -105,7 +105,7 @@ void CheckpointMirror::Copier::copy_now(const fs::path& checkpoint) {
   remove_old_checkpoints(directory_, keep_);
 }
 
-void CheckpointMirror::Copier::told(const fs::path& checkpoint, const std::string& failure) {
+void CheckpointMirror::Copier::note_failure(const fs::path& checkpoint, const std::string& failure) {
   std::error_code unreadable;
   if (!fs::exists(checkpoint, unreadable)) return;  // deleted meanwhile: newer ones follow
   const std::lock_guard lock(mutex_);
@@ -125,7 +125,7 @@ void CheckpointMirror::Copier::serve() {
     try {
       copy_now(checkpoint);
     } catch (const std::exception& e) {
-      told(checkpoint, e.what());
+      note_failure(checkpoint, e.what());
     }
     lock.lock();
     is_busy_ = false;

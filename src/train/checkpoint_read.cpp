@@ -119,9 +119,15 @@ void remove_partial_checkpoints(const fs::path& directory) {
   for (const fs::path& path : find_partial_checkpoints(directory)) remove_directory(path);
 }
 
+// Renamed first: whoever is killed amidst it leaves nothing by a complete one's name.
 void remove_old_checkpoints(const fs::path& directory, std::int64_t keep) {
   const std::vector<fs::path> all = find_checkpoints(directory);
-  for (std::size_t i = 0; i + keep < all.size(); ++i) remove_directory(all[i]);
+  for (std::size_t i = 0; i + keep < all.size(); ++i) {
+    const fs::path old = all[i].string() + ".old" + partial_ending;
+    remove_directory(old);
+    rename_durably(all[i], old);
+    remove_directory(old);
+  }
 }
 
 void set_aside(const fs::path& checkpoint) {

@@ -68,7 +68,9 @@ def losses(out):
 
 def checkpoints(out):
     """{step: the parameters' digest} of the complete ones."""
-    found = (path / "manifest.json" for path in (out / "checkpoints").glob("step-*") if "." not in path.name)
+    found = [path / "manifest.json" for path in (out / "checkpoints").glob("step-*") if "." not in path.name]
+    for path in found:
+        expect(path.exists(), f"{path.parent}: a checkpoint without its manifest")
     bodies = [json.loads(path.read_text())["body"] for path in found]
     return {body["step"]: body["params_sha256"] for body in bodies}
 

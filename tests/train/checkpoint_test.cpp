@@ -5,6 +5,7 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "lamina/core/digest.hpp"
 #include "lamina/core/error.hpp"
@@ -82,6 +83,21 @@ TEST_F(Checkpoint, OnlyTheNewestAreKept) {
   ASSERT_EQ(found.size(), 2u);
   EXPECT_EQ(found[0].filename(), "step-00000003");
   EXPECT_EQ(found[1].filename(), "step-00000004");
+}
+
+// As whoever is killed meanwhile would leave it; there is much to delete, so that it is seen.
+TEST_F(Checkpoint, OneThatIsBeingDeletedDoesNotCount) {
+  const fs::path old = path();
+  for (int i = 0; i < 2000; ++i) std::ofstream(old / std::to_string(i)) << i;
+  save(CheckpointWriter{directory_.path(), config_yaml(), 9}, stages_, 3);
+  std::jthread deletes([this] { remove_old_checkpoints(directory_.path(), 1); });
+  bool is_whole = true;
+  while (is_whole && fs::exists(old))
+    for (const char* file : {"0", "1000", "1999", "manifest.json"})
+      is_whole = is_whole && (fs::exists(old / file) || !fs::exists(old));
+  EXPECT_TRUE(is_whole);
+  deletes.join();
+  EXPECT_EQ(std::distance(fs::directory_iterator(directory_.path()), fs::directory_iterator()), 1);
 }
 
 TEST_F(Checkpoint, OneThatWasNeverFinishedDoesNotCount) {

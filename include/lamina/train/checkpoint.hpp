@@ -87,7 +87,7 @@ std::int64_t step_of(const std::filesystem::path& checkpoint);
 /// Complete checkpoints in a directory, oldest first.
 std::vector<std::filesystem::path> find_checkpoints(const std::filesystem::path& directory);
 
-/// What a run that is under way, or was killed, has half-written there.
+/// What a run that is under way, or was killed, has half-written, or half-deleted, there.
 std::vector<std::filesystem::path> find_partial_checkpoints(const std::filesystem::path& directory);
 
 /// Deletes it.
