@@ -91,7 +91,7 @@ void CheckpointMirror::Copier::copy_now(const fs::path& checkpoint) {
   const fs::path complete = directory_ / checkpoint.filename();
   if (fs::exists(complete)) return;
   const fs::path partial = complete.string() + partial_ending;
-  remove_directory(partial);
+  remove_partial_checkpoints(directory_);  // of whoever was killed here
   make_directory(partial);
   try {
     for (const auto& entry : fs::directory_iterator(checkpoint))

@@ -63,6 +63,16 @@ TEST_F(Mirror, CountsWhatFailsLeavesNothingHalfCopiedAndGoesOn) {
   EXPECT_EQ(find_checkpoints(there()).size(), 1u);
 }
 
+TEST_F(Mirror, DeletesWhatAKilledRunLeftHalfCopiedOrHalfDeleted) {
+  for (const char* left : {"step-00000001.partial", "step-00000000.old.partial"})
+    make_directory(there() / left);
+  CheckpointMirror mirror(there(), 2);
+  mirror.copy(checkpoint("step-00000002"));
+  mirror.finish();
+  EXPECT_EQ(find_checkpoints(there()).size(), 1u);
+  EXPECT_TRUE(find_partial_checkpoints(there()).empty());
+}
+
 TEST_F(Mirror, ThatACheckpointWasDeletedMeanwhileIsNoFailure) {
   CheckpointMirror mirror(there(), 2);
   mirror.copy(directory_.path() / "own/step-00000009");
