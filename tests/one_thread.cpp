@@ -2,7 +2,8 @@
 #include <gtest/gtest.h>
 
 // These tensors are tiny: a team of threads costs more than it computes, twenty times more where other tests
-// run beside this one and its threads wait for one another. The thread sanitizer does not know of OpenMP's waits either.
+// run beside this one and its threads wait for one another. The thread sanitizer does not know of OpenMP's
+// waits either.
 namespace lamina {
 namespace {
 
