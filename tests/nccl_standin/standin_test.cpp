@@ -67,8 +67,8 @@ TEST(NcclStandin, OperationsOnAPeerKeepTheirOrder) {
 bool an_answer_comes_in_the_same_group(std::size_t num_pieces) {
   std::atomic<int> num_through = 0;
   const Milliseconds limit = num_pieces == 1 ? patience : moment;
-  Values pieces[2] = {Values(1),
-                      Values(1)};  // here, as the ranks' streams use them until a communicator is aborted
+  // Not the ranks' own, as their streams use them until a communicator is aborted.
+  Values pieces[2] = {Values(1), Values(1)};
   Values answers[2] = {Values(1), Values(1)};
   run_ranks(2, [&](Rank& rank) {
     use_edge(rank, 0, 1);
