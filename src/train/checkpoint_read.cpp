@@ -81,6 +81,14 @@ void match(const TensorList& wanted, const std::map<std::string, at::Tensor>& fo
                 fmt::format("{}: expected {} tensors, found {}", path.string(), wanted.size(), found.size()));
 }
 
+// The checkpoint's new path, with the ending, in the place of what has that name.
+fs::path renamed(const fs::path& checkpoint, const std::string& ending) {
+  fs::path path = checkpoint.string() + ending;
+  remove_directory(path);
+  rename_durably(checkpoint, path);
+  return path;
+}
+
 // The saved versions of a module's parts, shaped as they are and still to be filled.
 std::vector<Snapshot> saved_versions(const Stage& stage, const Module& module,
                                      const std::vector<std::int64_t>& versions) {
@@ -122,18 +130,12 @@ void remove_partial_checkpoints(const fs::path& directory) {
 // Renamed first: whoever is killed amidst it leaves nothing by a complete one's name.
 void remove_old_checkpoints(const fs::path& directory, std::int64_t keep) {
   const std::vector<fs::path> all = find_checkpoints(directory);
-  for (std::size_t i = 0; i + keep < all.size(); ++i) {
-    const fs::path old = all[i].string() + ".old" + partial_ending;
-    remove_directory(old);
-    rename_durably(all[i], old);
-    remove_directory(old);
-  }
+  for (std::size_t i = 0; i + keep < all.size(); ++i)
+    remove_directory(renamed(all[i], std::string(".old") + partial_ending));
 }
 
 void set_aside(const fs::path& checkpoint) {
-  const fs::path aside = checkpoint.string() + ".damaged";
-  remove_directory(aside);
-  rename_durably(checkpoint, aside);
+  renamed(checkpoint, ".damaged");
 }
 
 Manifest read_manifest(const fs::path& checkpoint) {
