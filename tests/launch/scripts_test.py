@@ -17,6 +17,12 @@ JUNIT = """<?xml version="1.0" encoding="UTF-8"?>
 \tdisabled="0"
 \tskipped="2"
 \thostname="">
+\t<testcase name="Board.Keeps" status="run"><system-out>all well</system-out></testcase>
+{cases}</testsuite>
+"""
+FAILED_CASE = """\t<testcase name="Board.Forgets" status="fail">
+\t\t<failure message=""/><system-out>expected 1 &lt; 0</system-out>
+\t</testcase>
 """
 
 
@@ -141,7 +147,7 @@ class Scripts(unittest.TestCase):
         self.stand_in("launch/setup", "")
         self.stand_in("programs/cmake")
         (self.root / "build").mkdir()
-        report = JUNIT.format(failures=failures)
+        report = JUNIT.format(failures=failures, cases=FAILED_CASE * failures)
         self.stand_in("programs/ctest", f"printf '%s' '{report}' > build/junit.xml; exit {8 if failures else 0}")
 
     def test_test_counts_what_ran(self):
@@ -156,6 +162,8 @@ class Scripts(unittest.TestCase):
         result = self.run_script("test")
         self.assertEqual(result.returncode, 1)
         self.assertEqual(result.stdout.splitlines()[-1], "3 passed, 3 failed, 2 skipped")
+        self.assertEqual(result.stdout.count("failed: Board.Forgets\n    expected 1 < 0\n"), 3)
+        self.assertNotIn("Board.Keeps", result.stdout)
 
     def test_test_fails_when_the_build_does_and_runs_nothing(self):
         self.fake_tests(failures=0)
@@ -163,6 +171,7 @@ class Scripts(unittest.TestCase):
         result = self.run_script("test")
         self.assertEqual(result.returncode, 1)
         self.assertEqual(result.stdout.splitlines()[-1], "0 passed, 1 failed, 0 skipped")
+        self.assertIn("failed: build of the tests\n", result.stdout)
         self.assertEqual(self.calls("ctest"), [])
 
 
