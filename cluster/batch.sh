@@ -27,6 +27,7 @@ train() {
   trap 'warned=true; stop' "$1"
   trap stop TERM
   steps_before=$(steps_made)
+  ! $stopping || return 0
   # shellcheck disable=SC2086 # lists, separated by blanks; of an option that comes twice the last one counts
   launch/run $LAMINA_CONFIGS --out "$LAMINA_OUT" --resume --restarts 3 $LAMINA_ARGUMENTS &
   launch=$!
@@ -37,12 +38,14 @@ train() {
   done
   wait "$launch" || code=$?
   trap '' "$1" TERM
+  # Only who was not yet launch/run, or had not begun to listen, dies of our signal; there was nothing to stop.
+  ! $stopping || ((code != 143)) || code=0
   ((code == 0)) || exit "$code"
 }
 
 # summary_says KEY VALUE, as JSON has them; of the run, not of a worker.
 summary_says() {
-  grep -q "^  \"$1\": $2" "$LAMINA_OUT/summary.json"
+  grep -qs "^  \"$1\": $2" "$LAMINA_OUT/summary.json"
 }
 
 # Of the run's whole training, by what its last end left; 0 before the first.

@@ -1,7 +1,7 @@
 """The batch scripts of PBS, LSF and Grid Engine, and Slurm's too, with stand-ins for the schedulers and for launch/run.
 
-None of these schedulers but Slurm (slurm_test.py) was at hand: what is tested is that our side of a script does what it
-says when the scheduler does what its manual says.
+Only Slurm is also tested for real (slurm_test.py): what is tested here is that our side of a script does what it says when
+the scheduler does what its manual says.
 """
 
 import os
@@ -18,7 +18,27 @@ SCRIPTS = {"slurm": "cluster/slurm/train.sbatch", "pbs": "cluster/pbs/train.pbs"
            "sge": "cluster/sge/train.sge"}
 WARNING = {"slurm": signal.SIGUSR1, "pbs": signal.SIGUSR1, "lsf": signal.SIGUSR2, "sge": signal.SIGUSR1}
 EXIT_CODE_OF_A_REQUEUE = {"slurm": 0, "pbs": 0, "lsf": 99, "sge": 99}
-CALLS_OF_A_REQUEUE = {"slurm": ["scontrol requeue 17"], "pbs": ["qsub cluster/pbs/train.pbs"], "lsf": [], "sge": []}
+SELECT = "2:ncpus=16:mpiprocs=1:host=a-long-name+1:ncpus=8:mpiprocs=1"
+
+
+def qsub_again(walltime="24:00:00"):
+    """The call by which a job of PBS submits the next, with what qsub's command line gave it."""
+    return f"qsub -l select={SELECT} -l walltime={walltime} -q long -A physics cluster/pbs/train.pbs"
+
+
+CALLS_OF_A_REQUEUE = {"slurm": ["scontrol requeue 17"], "pbs": [qsub_again()], "lsf": [], "sge": []}
+
+# As qstat tells of a job: long lines are folded.
+JOB_OF_PBS = f"""Job Id: 17.server
+    Job_Name = lamina
+    queue = long
+    Account_Name = physics
+    Resource_List.ncpus = 40
+    Resource_List.select = {SELECT[:40]}
+\t{SELECT[40:]}
+    Resource_List.walltime = WALLTIME
+    Submit_arguments = -q long -A physics cluster/pbs/train.pbs
+"""
 
 # Trains until it is told to stop, or to its end, or fails; or stops by itself, for the reason that the tests set.
 LAUNCH_RUN = r"""#!/bin/bash
@@ -30,6 +50,7 @@ summary() {
   printf '{\n  "complete": %s,\n  "step": %s,\n  "stopped_by": %s,\n  "workers": [{\n    "stopped_by": "stop_before"\n  }]\n}\n' \
     "$1" "$(cat step)" "$2" > "$LAMINA_OUT/summary.json"
 }
+[[ -e deaf ]] && touch trains && exec sleep 20
 trap 'echo >> stops' TERM
 [[ -e fail ]] && exit 5
 [[ -e finish ]] && summary true null && exit 0
@@ -64,7 +85,8 @@ class BatchScripts(unittest.TestCase):
         file.chmod(0o755)
 
     def walltime(self, text):
-        self.program("programs/qstat", f"#!/bin/sh\necho Job Id: $2; echo '    Resource_List.walltime = {text}'\n")
+        (self.root / "job").write_text(JOB_OF_PBS.replace("WALLTIME", text))
+        self.program("programs/qstat", f'#!/bin/sh\n[ "$*" = "-f 17.server" ] && cat {self.root}/job\n')
 
     def job(self, scheduler, **variables):
         root = str(self.root)
@@ -123,6 +145,18 @@ class BatchScripts(unittest.TestCase):
                 self.assertEqual(self.signalled(scheduler, warning, signal.SIGTERM, warning)[0],
                                  EXIT_CODE_OF_A_REQUEUE[scheduler])
 
+    def test_a_signal_that_comes_before_there_is_anybody_to_hear_it_is_no_failure(self):
+        (self.root / "deaf").touch()
+        for scheduler, warning in WARNING.items():
+            with self.subTest(scheduler):
+                (self.root / "trains").unlink(missing_ok=True)
+                process = self.job(scheduler)
+                self.wait_for(process, lambda: (self.root / "trains").exists())
+                process.send_signal(warning)
+                code, console = self.end(process)
+                self.assertEqual(code, EXIT_CODE_OF_A_REQUEUE[scheduler], console)
+                self.assertEqual(self.calls(), CALLS_OF_A_REQUEUE[scheduler])
+
     def stopping(self, scheduler, reason, step, **variables):
         """The end of a job whose run stops by itself, unfinished, for this reason at this step."""
         self.tell(stopped_by=f'"{reason}"', step=step)
@@ -142,12 +176,6 @@ class BatchScripts(unittest.TestCase):
                 with self.subTest(scheduler, reason=reason):
                     self.assertEqual(self.stopping(scheduler, reason, step=7), (0, ""))
                     self.assertEqual(self.calls(), [])
-
-    def test_who_is_stopped_by_the_user_is_not_run_again(self):
-        for scheduler in SCRIPTS:
-            with self.subTest(scheduler):
-                self.assertEqual(self.signalled(scheduler, signal.SIGTERM), (0, ""))
-                self.assertEqual(self.calls(), [])
 
     def test_a_budget_that_leaves_time_for_no_step_does_not_run_again_for_ever(self):
         self.assertEqual(self.stopping("slurm", "stop_before", step=0)[0], 2)
@@ -187,7 +215,13 @@ class BatchScripts(unittest.TestCase):
         (self.root / "may_end").touch()
         code, console = self.end(self.job("pbs"))
         self.assertEqual(code, 0, console)
-        self.assertEqual(self.calls(), ["qsub cluster/pbs/train.pbs"])
+        self.assertEqual(self.calls(), [qsub_again("00:05:02")])
+
+    def test_pbs_gives_the_next_job_no_more_than_this_one_had(self):
+        lines = JOB_OF_PBS.replace("WALLTIME", "24:00:00").splitlines()
+        (self.root / "job").write_text("\n".join(line for line in lines if "Account_Name" not in line) + "\n")
+        self.stopping("pbs", "stop_before", step=7)
+        self.assertEqual(self.calls(), [qsub_again().replace(" -A physics", "")])
 
     def test_pbs_with_less_time_than_the_warning_needs_is_refused(self):
         self.walltime("00:04:00")
