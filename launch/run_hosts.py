@@ -56,7 +56,8 @@ def from_file(path):
 
 def from_slurm(_):
     try:
-        names = subprocess.run(["scontrol", "show", "hostnames"], check=True, capture_output=True, text=True).stdout
+        names = subprocess.run(["scontrol", "show", "hostnames"], check=True, capture_output=True, text=True,
+                               start_new_session=True).stdout  # a signal to our group is ours
     except (OSError, subprocess.CalledProcessError) as error:
         raise LaunchError(DEVICE, f"expected scontrol to list the hosts of the allocation, found: {error}") from None
     counts = []

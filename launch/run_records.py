@@ -57,18 +57,47 @@ def parsed(line):
 
 
 def read(log_dir, launch, num_workers):
-    """{rank: its newest record of this launch}"""
+    """{rank: its newest record of this launch}, but for those that cannot be read: a shared directory may fail for a while,
+    which ends nobody."""
     records = {}
     for rank in range(num_workers):
         try:
             lines = record_path(log_dir, rank).read_bytes().splitlines()
-        except FileNotFoundError:
+        except OSError:
             continue
         for line in lines:
             fields = parsed(line)
             if fields.pop("launch", None) == launch:
                 records[rank] = Record(**fields)
     return records
+
+
+def signal_name(number):
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # of the realtime signals only two have names
+        return f"signal {number}"
+
+
+def is_said(condition, rank, records):
+    """Whether the others say of a worker that it was `lost`, or `stuck`."""
+    words = rf"worker {rank} \([^)]*\) {condition} at step "
+    return any(re.search(words, record.error) for record in records.values() if record.rank != rank)
+
+
+def order(record, records):
+    """What to sort failures by, the cause first. Their times are by the clocks of several hosts, so what the others say of
+    a worker that was killed goes before: that they lost it, or that it was stuck, so that mpirun killed it in the end."""
+    is_killed = record.exit_code < 0
+    if record.exit_code == PEER_LOST:
+        place = 3
+    elif is_killed and is_said("lost", record.rank, records):
+        place = 0
+    elif is_killed and is_said("stuck", record.rank, records):
+        place = 2
+    else:
+        place = 1
+    return place, record.spoke_s
 
 
 def where_lost(rank, records):
@@ -79,7 +108,7 @@ def where_lost(rank, records):
 
 def how_it_ended(record, records):
     if record.exit_code < 0:
-        killed = f"(pid {record.pid}) was killed by {signal.Signals(-record.exit_code).name}"
+        killed = f"(pid {record.pid}) was killed by {signal_name(-record.exit_code)}"
         return killed + where_lost(record.rank, records)
     kind = KINDS.get(record.exit_code, "not one of Lamina's")
     error = re.sub(rf"^(worker {record.rank}: )+", "", record.error) or "without an error of its own"
@@ -97,7 +126,7 @@ def verdict(records, hosts, mpirun_said, mpirun_code):
     failed = [record for record in records.values() if record.exit_code]
     if not failed and (not silent or mpirun_code == 0):
         return 0, ""
-    first = min(failed, key=lambda record: (record.exit_code == PEER_LOST, record.spoke_s), default=None)
+    first = min(failed, key=lambda record: order(record, records), default=None)
     if first and (first.exit_code != PEER_LOST or not silent):
         line = f"worker {first.rank} on {hosts[first.rank]} {how_it_ended(first, records)}"
         if first.exit_code == TIMEOUT:  # it may not know whom it waited for

@@ -53,6 +53,24 @@ class EndWatch:
             self.is_told = True
 
 
+def before_any_worker(number, _):
+    name = signal.Signals(number).name
+    if number == SAVE_SIGNAL:
+        return say(f"{name}: no worker is there yet, so there is nothing to save")
+    for each in STOP_SIGNALS:  # one is enough
+        signal.signal(each, signal.SIG_IGN)
+    say(f"{name}: stopped before any worker was started")
+    sys.exit(0)
+
+
+def mind_signals():
+    """From now on, until supervise() does so, signals do what they do later, to a run without workers: a stop ends it
+    cleanly and at once, whatever it waits for. Who has us ignore one, as nohup does, is obeyed."""
+    for each in (*STOP_SIGNALS, SAVE_SIGNAL):
+        if signal.getsignal(each) != signal.SIG_IGN:
+            signal.signal(each, before_any_worker)
+
+
 def next_signal(awaited, seconds):
     """The next of these signals, or nothing. What Python tells of none of them, once this process has been stopped (as by
     Ctrl-Z) and goes on after that time, is rubbish."""

@@ -39,6 +39,23 @@ class Verdict(unittest.TestCase):
         self.assertEqual(code, PEER_LOST)
         self.assertEqual(line, "worker 1 on b (pid 101) was killed by SIGKILL")
 
+    def test_a_signal_without_a_name_is_told_by_its_number(self):
+        self.assertEqual(self.judge(ended(1, -signal.SIGRTMIN - 6)),
+                         (PEER_LOST, f"worker 1 on b (pid 101) was killed by signal {signal.SIGRTMIN + 6}"))
+
+    def test_what_the_others_say_of_a_killed_worker_goes_before_what_their_hosts_clocks_say(self):
+        killed = ended(1, -signal.SIGKILL, 1000)
+        said = "worker 0: stopped at step 8 in send to stage 1: worker 1 (pid 101 on b)"
+        code, line = self.judge(ended(0, PEER_LOST, 2, f"{said} lost at step 7 in recv from stage 0: gone"), killed,
+                                ended(2, DEVICE, 3, "a transport's echo"))
+        self.assertEqual(code, PEER_LOST)
+        self.assertIn("worker 1 on b (pid 101) was killed by SIGKILL at step 7", line)
+        stuck = f"{said} stuck at step 7 in checkpoint of stage 1 for 480 s"
+        for killed_s in (1, 1000):  # by mpirun, since it did not end by itself
+            code, line = self.judge(ended(0, TIMEOUT, 2, stuck), ended(1, -signal.SIGKILL, killed_s), ended(2, TIMEOUT, 3, stuck))
+            self.assertEqual(code, TIMEOUT)
+            self.assertIn("stuck at step 7 in checkpoint of stage 1 for 480 s; no word from worker 1 on b", line)
+
     def test_where_the_others_lost_it_is_told_of_a_killed_worker(self):
         said = "worker 0: stopped at step 8 in send to stage 1: worker 1 (pid 101 on b) lost at step 7 in recv from stage 0: gone"
         line = self.judge(ended(1, -signal.SIGKILL, 1), ended(0, PEER_LOST, 2, said), ended(2, PEER_LOST, 3))[1]
@@ -101,6 +118,12 @@ class Records(unittest.TestCase):
         with open(record_path(self.folder, 0), "a", encoding="utf-8") as file:
             file.write('{"launch": "now", "ra')
         self.assertEqual(read(self.folder, "now", 1), {0: Record(0, 5)})
+
+    def test_what_cannot_be_read_is_passed_over(self):
+        append(self.folder, "now", ended(1, OK))
+        record_path(self.folder, 0).mkdir()
+        record_path(self.folder, 2).symlink_to(record_path(self.folder, 2))
+        self.assertEqual(read(self.folder, "now", 4), {1: ended(1, OK)})
 
     def test_a_torn_line_is_passed_over_and_swallows_none(self):
         """A disk may have been full for its end, and a host may have gone down in it."""

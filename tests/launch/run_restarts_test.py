@@ -73,6 +73,15 @@ class Restarts(RunTest):
         self.assertIn("restart 1 of 2, from step 0, since there is no checkpoint yet", console)
         self.assertIn("after 2 of 2 restarts; more in run.logs", self.verdict(console))
 
+    def test_the_newest_checkpoint_is_that_of_the_largest_number(self):
+        for name in ("step-99999999", "step-100000000", "step-100000001.partial", "step-best"):
+            (self.folder / "run/checkpoints" / name).mkdir(parents=True)
+        program = self.other_program("kill -KILL $$")
+        words = ("--restarts", 1, "--lamina", program, "--set", "pipeline.workers=1")
+        code, console = self.finished(self.config, "--out", "run", *words)
+        self.assertEqual(code, PEER_LOST, console)
+        self.assertIn("restart 1 of 1, from run/checkpoints/step-100000000\n", console)
+
     def test_what_would_fail_again_is_not_begun_again(self):
         for code in (CONFIG, STORAGE):
             with self.subTest(code):

@@ -112,6 +112,41 @@ class Run(RunTest):
         self.assertEqual(code, OK, console)
         self.assertFalse(self.summary("run")["complete"])
 
+    def placing(self, *arguments):
+        """A launch/run, leader of its process group, that reads the configuration until there is a file `go`."""
+        shows, go = self.folder / "shows", self.folder / "go"
+        shows.unlink(missing_ok=True)
+        program = self.write("program", f"""#!/bin/bash
+[[ $1 != show ]] || {{ touch {shows}; until [[ -e {go} ]]; do sleep 0.05; done; }}
+exec {BINARY} "$@"
+""")
+        program.chmod(0o755)
+        command = [RUN, self.config, "--out", "run", "--lamina", program, *arguments]
+        process = subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, start_new_session=True)
+        while not shows.exists():
+            self.assertIsNone(process.poll())
+        return process
+
+    def test_a_stop_before_there_is_a_worker_ends_it_cleanly_in_one_line(self):
+        for sent in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+            with self.subTest(sent):
+                process = self.placing()
+                os.killpg(process.pid, sent)
+                code, console = self.ended(process)
+                self.assertEqual((code, console), (OK, f"run: {sent.name}: stopped before any worker was started\n"))
+                self.assertEqual(list(self.folder.glob("run*/")), [])
+
+    def test_usr1_before_there_is_a_worker_ends_nobody(self):
+        process = self.placing("--dry-run")
+        os.killpg(process.pid, signal.SIGUSR1)
+        console = process.stdout.readline()
+        self.assertEqual(console, "run: SIGUSR1: no worker is there yet, so there is nothing to save\n")
+        (self.folder / "go").touch()
+        code, console = self.ended(process, console)
+        self.assertEqual(code, OK, console)
+        self.assertIn("rank host slot", console)
+
     def test_stopped_for_a_while_itself_it_goes_on(self):
         process, console = self.training("run")
         process.send_signal(signal.SIGSTOP)
@@ -168,6 +203,21 @@ class Run(RunTest):
         for rank in range(2):
             self.assertEqual(console.count(f"[{rank}] run_worker: expected to write to"), 1, console)
         self.assertIn(" step ", console)
+
+    def test_a_record_that_cannot_be_read_any_more_ends_nobody(self):
+        process, console = self.training("run")
+        process.send_signal(signal.SIGUSR1)
+        self.wait_for_checkpoint("run")  # so it has read that all workers are there
+        record = self.folder / "run.logs/rank-001.jsonl"
+        record.unlink()
+        record.mkdir()
+        process.send_signal(signal.SIGUSR1)
+        while len(self.checkpoints("run")) < 2:  # the run goes on
+            self.assertIsNone(process.poll())
+        process.terminate()
+        code, console = self.ended(process, console)
+        self.assertEqual(code, OK, console)
+        self.assertFalse(self.summary("run")["complete"])
 
     def test_a_failure_without_room_for_its_record_keeps_its_code(self):
         self.without_room("run")
