@@ -9,11 +9,13 @@
 #include <charconv>
 #include <chrono>
 #include <cinttypes>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <fstream>
+#include <limits>
 #include <sstream>
 #include <thread>
 
@@ -23,7 +25,25 @@
 namespace lamina {
 namespace {
 
-constexpr double kBytesPerMib = 1 << 20;
+namespace fs = std::filesystem;
+
+// Of one control group, in processors' worth of time: as version 2 has it, in one file, or as version 1 does.
+double quota_of(const fs::path& group) {
+  double quota_us = 0;  // stays so where there is no limit: "max", which is no number, or -1
+  double period_us = 0;
+  std::ifstream(group / "cpu.max") >> quota_us >> period_us;
+  std::ifstream(group / "cpu.cfs_quota_us") >> quota_us;
+  std::ifstream(group / "cpu.cfs_period_us") >> period_us;
+  return quota_us > 0 && period_us > 0 ? quota_us / period_us : std::numeric_limits<double>::infinity();
+}
+
+// Of a group and all that it is part of, each of which holds for what is below it. Seen from a container the
+// folder may be the group itself, and its name one that only the host knows.
+double least_quota(fs::path folder, const fs::path& group) {
+  double least = quota_of(folder);
+  for (const fs::path& name : group.relative_path()) least = std::min(least, quota_of(folder /= name));
+  return least;
+}
 
 }  // namespace
 
@@ -79,7 +99,7 @@ double resident_mib() {
   if (size <= 0 || std::sscanf(text.data(), "%" SCNd64 " %" SCNd64, &mapped_pages, &resident_pages) != 2) {
     throw Error(ErrorKind::device, "expected page counts in /proc/self/statm, found none");
   }
-  return static_cast<double>(resident_pages * ::sysconf(_SC_PAGESIZE)) / kBytesPerMib;
+  return static_cast<double>(resident_pages * ::sysconf(_SC_PAGESIZE)) / mib;
 }
 
 double peak_resident_mib() {
@@ -96,9 +116,29 @@ int usable_processors() {
   cpu_set_t mask;
   // The call refuses a mask smaller than the kernel's own, i.e. on machines of more than CPU_SETSIZE
   // processors.
-  if (::sched_getaffinity(0, sizeof(mask), &mask) != 0)
-    return static_cast<int>(std::thread::hardware_concurrency());
-  return CPU_COUNT(&mask);
+  const int allowed = ::sched_getaffinity(0, sizeof(mask), &mask) == 0
+                          ? CPU_COUNT(&mask)
+                          : static_cast<int>(std::thread::hardware_concurrency());
+  const double quota = processor_quota().value_or(allowed);
+  return std::max(1, static_cast<int>(std::ceil(std::min<double>(allowed, quota))));
+}
+
+// Each line is NUMBER:CONTROLLERS:GROUP, and that of version 2, which has all controllers, names none.
+std::optional<double> processor_quota(const fs::path& root) {
+  const fs::path mounted = root / "sys/fs/cgroup";
+  double least = std::numeric_limits<double>::infinity();
+  std::ifstream groups(root / "proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    const std::size_t number_end = std::min(line.find(':'), line.size());
+    const std::size_t controllers_end = line.find(':', number_end + 1);
+    if (controllers_end == std::string::npos) continue;
+    const std::string controllers = line.substr(number_end, controllers_end - number_end) + ",";
+    const std::string group = line.substr(controllers_end + 1);
+    if (controllers == ":,") least = std::min(least, least_quota(mounted, group));
+    if (controllers.find(":cpu,") == 0 || controllers.find(",cpu,") != std::string::npos)
+      least = std::min(least, least_quota(mounted / "cpu", group));
+  }
+  return std::isinf(least) ? std::nullopt : std::optional(least);
 }
 
 }  // namespace lamina

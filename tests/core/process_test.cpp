@@ -4,10 +4,13 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <fstream>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "lamina/core/clock.hpp"
+#include "temporary_directory.hpp"
 
 namespace lamina {
 namespace {
@@ -42,6 +45,64 @@ TEST(Process, UsableProcessorsFollowTheThreadsAffinity) {
   bound.join();
   EXPECT_EQ(usable, 1);
   EXPECT_GE(usable_processors(), 1);
+}
+
+// The folders in which a system tells of its control groups.
+class ProcessorQuota : public ::testing::Test {
+ protected:
+  void tell(const std::string& path, const std::string& text) {
+    const std::filesystem::path file = root_.path() / path;
+    std::filesystem::create_directories(file.parent_path());
+    std::ofstream(file) << text << "\n";
+  }
+  std::optional<double> quota() const { return processor_quota(root_.path()); }
+
+ private:
+  const TemporaryDirectory root_;
+};
+
+TEST_F(ProcessorQuota, OfAContainerIsInTheFolderThatItSees) {
+  tell("proc/self/cgroup", "0::/");
+  EXPECT_EQ(quota(), std::nullopt) << "a machine of its own";
+  tell("sys/fs/cgroup/cpu.max", "max 100000");
+  EXPECT_EQ(quota(), std::nullopt);
+  tell("sys/fs/cgroup/cpu.max", "750000 100000");
+  EXPECT_EQ(quota(), 7.5);
+}
+
+TEST_F(ProcessorQuota, IsTheLeastOfAGroupAndThoseThatItIsPartOf) {
+  tell("proc/self/cgroup", "0::/pods/pod/container");
+  tell("sys/fs/cgroup/pods/cpu.max", "6400000 100000");
+  tell("sys/fs/cgroup/pods/pod/cpu.max", "400000 50000");
+  tell("sys/fs/cgroup/pods/pod/container/cpu.max", "max 100000");
+  EXPECT_EQ(quota(), 8);
+  tell("sys/fs/cgroup/pods/pod/container/cpu.max", "50000 100000");
+  EXPECT_EQ(quota(), 0.5);
+}
+
+TEST_F(ProcessorQuota, OfVersion1IsTheCpuControllers) {
+  tell("proc/self/cgroup", "9:name=systemd:/\n4:cpuset,memory:/docker/1f\n3:cpuacct,cpu:/docker/1f\n0::/");
+  tell("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000");
+  tell("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1");
+  EXPECT_EQ(quota(), std::nullopt);
+  tell("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "200000");  // its name is only the host's
+  EXPECT_EQ(quota(), 2);
+  tell("sys/fs/cgroup/cpu/docker/1f/cpu.cfs_period_us", "100000");
+  tell("sys/fs/cgroup/cpu/docker/1f/cpu.cfs_quota_us", "150000");
+  EXPECT_EQ(quota(), 1.5);
+}
+
+TEST_F(ProcessorQuota, WhatTellsNothingLimitsNothing) {
+  EXPECT_EQ(quota(), std::nullopt);
+  tell("proc/self/cgroup", "\nnothing\n:\n7:cpu\n0::/a");
+  tell("sys/fs/cgroup/a/cpu.max", "");
+  EXPECT_EQ(quota(), std::nullopt);
+  tell("sys/fs/cgroup/a/cpu.max", "100000 0");
+  EXPECT_EQ(quota(), std::nullopt);
+}
+
+TEST(Process, NoMoreProcessorsAreUsableThanTheQuotaPaysFor) {
+  EXPECT_LT(usable_processors(), processor_quota().value_or(usable_processors()) + 1);
 }
 
 TEST(Process, IsNamed) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 
 namespace lamina {
@@ -7,6 +8,12 @@ namespace lamina {
 /// Durations are doubles of seconds throughout.
 using Seconds = std::chrono::duration<double>;
 using Clock = std::chrono::steady_clock;
+
+/// A limit for the standard library's waits. A day is endless there, and does not overflow the clock as an
+/// infinite limit would.
+constexpr Seconds for_a_wait(Seconds limit) {
+  return std::min(limit, Seconds(86400));
+}
 
 /// Seconds since construction, or since the last lap.
 class Stopwatch {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -33,5 +34,9 @@ class Error : public std::runtime_error {
  private:
   ErrorKind kind_;
 };
+
+/// An exception of any kind as ours, in one line: of the file system `storage`, for want of memory or of what
+/// else the system has `device`, and `contract` otherwise. LibTorch's messages lose the trace behind them.
+Error as_error(const std::exception& exception);
 
 }  // namespace lamina
