@@ -73,13 +73,17 @@ void place_emas(const Plan& plan, std::vector<ModuleSpec>& modules) {
     for (const BranchSpec& branch : module.branches)
       for (const LeapSpec& leap : branch.leaps)
         if (leap.with_ema) wanted.push_back(leap.block.name);
-  const std::string last_lams =
-      plan.leaps.empty() ? "" : plan.backbone.blocks[plan.leaps.back().front()].name;
+  std::vector<std::string> of_the_last;  // those the released code keeps up to date
+  for (const std::int64_t block : plan.leaps.empty() ? std::vector<std::int64_t>{} : plan.leaps.back())
+    of_the_last.push_back(plan.backbone.blocks[block].name);
+  if (plan.mlaan.ema_depth == "first" && !of_the_last.empty()) of_the_last.resize(1);
+  const auto in = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
   for (ModuleSpec& module : modules)
     for (std::size_t b = 0; b < module.blocks.size(); ++b) {
       const std::string& name = module.blocks[b].name;
-      if (std::find(wanted.begin(), wanted.end(), name) != wanted.end())
-        module.emas.push_back({b, !plan.release() || name == last_lams});
+      if (in(wanted, name)) module.emas.push_back({b, !plan.release() || in(of_the_last, name)});
     }
 }
 

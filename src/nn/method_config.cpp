@@ -2,13 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <tuple>
+#include <utility>
+
 #include "lamina/core/error.hpp"
 #include "lamina/nn/framework.hpp"
 
 namespace lamina {
 namespace {
 
-// The siblings are MLAAN's parts put together otherwise (METHOD sections 4 and 5).
+// The siblings are MLAAN's parts put together otherwise (docs/method.md, Heads and losses).
 struct Sibling {
   const char* framework;
   std::int64_t window;
@@ -23,6 +26,32 @@ constexpr Sibling siblings[] = {
     {"hpff", 2, 1, 1, "none", false},
 };
 
+void require_trained(const MlaanConfig& mlaan) {
+  if (mlaan.wx + mlaan.wy <= 0)
+    throw Error(ErrorKind::config, "method.mlaan: expected wx or wy above 0, found both 0");
+  for (const auto& [branch, weight, key] :
+       {std::tuple{"independent", mlaan.wx, "wx"}, std::tuple{"cascaded", mlaan.wy, "wy"}})
+    if (mlaan.lam_on == branch && weight == 0)
+      throw Error(
+          ErrorKind::config,
+          fmt::format("method.mlaan.lam_on: expected none or a branch with a weight above 0, found {} "
+                      "with {} = 0",
+                      branch, key));
+}
+
+// What only LAMs have says nothing without them, and whoever set it believes that it does.
+void require_lams_for_their_options(const MlaanConfig& mlaan) {
+  if (mlaan.lam_on != "none") return;
+  for (const auto& [key, is_set] :
+       {std::pair{"leaps", mlaan.leaps != MlaanConfig{}.leaps},
+        std::pair{"ema_depth", mlaan.ema_depth != MlaanConfig{}.ema_depth}, std::pair{"scale", mlaan.scale}})
+    if (is_set)
+      throw Error(ErrorKind::config,
+                  fmt::format("method.mlaan.{}: expected its default beside lam_on none, which has no LAMs, "
+                              "found another value",
+                              key));
+}
+
 }  // namespace
 
 void MlaanConfig::visit(FieldVisitor& v) {
@@ -32,7 +61,7 @@ void MlaanConfig::visit(FieldVisitor& v) {
   v.field("wy", &wy, "weight of the cascaded losses; 0: none", at_least(0));
   v.field("ema_depth", &ema_depth, "leap blocks that have an EMA beside their copy",
           one_of({"first", "all"}));
-  v.field("lam_on", &lam_on, "branch that goes through the LAM; none: windows alone",
+  v.field("lam_on", &lam_on, "branch that goes through the LAM; none: keeps the windows and drops the LAMs",
           one_of({"cascaded", "independent", "none"}));
   v.field("leaps", &leaps,
           "blocks of each LAM: auto, next (as MAN), or a list of [stage,block] for every module but the last",
@@ -92,9 +121,14 @@ MlaanConfig resolve_mlaan(const MethodConfig& method) {
     resolved.wx = 1;
     resolved.wy = 0;
     resolved.lam_on = "none";
-  } else if (resolved.wx + resolved.wy <= 0) {
-    throw Error(ErrorKind::config, "method.mlaan: expected wx or wy above 0, found both 0");
+    return resolved;
   }
+  if (method.framework == "e2e")
+    throw Error(
+        ErrorKind::config,
+        "method.mlaan: expected none beside framework e2e, which trains by one loss, found a section");
+  require_trained(resolved);
+  require_lams_for_their_options(resolved);
   return resolved;
 }
 

@@ -30,9 +30,6 @@ void check_end_to_end(const RunConfig& config) {
   if (config.method.framework != "e2e")
     refuse("pipeline.schedule: {} trains end to end and expects method.framework e2e, found {}",
            pipeline.schedule, config.method.framework);
-  if (config.method.use_mlaan)
-    refuse("method.mlaan: expected none with schedule {}, which trains end to end, found a section",
-           pipeline.schedule);
   if (config.train.on_nonfinite != "stop")
     refuse(
         "train.on_nonfinite: expected stop with schedule {}, where a stage's gradients come from those "
@@ -92,8 +89,7 @@ void resolve_schedule(RunConfig& config, const MpiLaunch& launch) {
 std::vector<WorkerGroup> group_stages(const PipelineConfig& config,
                                       const std::vector<std::vector<ModuleSpec>>& stages,
                                       const std::vector<std::int64_t>& replicas) {
-  if (config.schedule == "interleaved_1f1b")
-    return interleaved_groups(static_cast<int>(stages.size()), replicas);
+  if (deals_stages_out(config.schedule)) return interleaved_groups(static_cast<int>(stages.size()), replicas);
   return make_groups(deal_stages(stages, static_cast<std::int64_t>(replicas.size())), replicas);
 }
 

@@ -8,7 +8,7 @@
 
 namespace lamina {
 
-/// `method.mlaan`; METHOD sections 3 to 7.
+/// `method.mlaan`; docs/method.md, MLAAN, and what follows it there.
 struct MlaanConfig {
   std::int64_t window = 3;          ///< k: modules that one cascaded loss trains
   double momentum = 0.995;          ///< of the EMAs
@@ -40,19 +40,20 @@ struct InfoProConfig {
 struct MethodConfig {
   std::string framework = "dgl";
   std::string head = "auto";    ///< of classification; auto: the framework's own (always: predsim, auglocal)
-  std::string compat = "none";  ///< none | release (METHOD section 7)
+  std::string compat = "none";  ///< none | release (docs/method.md, Paper and released code)
   bool use_mlaan = false;
   MlaanConfig mlaan{};
   InfoProConfig infopro{};
-  double predsim_balance = 0.99;    ///< b in METHOD section 5
-  std::int64_t auglocal_depth = 4;  ///< d in METHOD section 5
-  double auglocal_taper = 0.5;      ///< c in METHOD section 5
+  double predsim_balance = 0.99;    ///< b: weight of the similarity loss, 1-b that of the prediction's
+  std::int64_t auglocal_depth = 4;  ///< d: blocks of the first module's chain
+  double auglocal_taper = 0.5;      ///< c: the last module that has a chain has d*(1-c) + c blocks
   void visit(FieldVisitor& v);
 };
 
 /// The windows and leaps that a method trains with: its `mlaan` section; what the siblings man, man++ and
 /// hpff are made of; or, for a plain framework, independent losses of weight 1 alone.
-/// @throws Error{config} for a section that a sibling leaves no room for, or weights that are both 0.
+/// @throws Error{config} for a section that a sibling or `e2e` leaves no room for, weights that are both 0,
+/// LAMs on a branch without weight, or options of LAMs where there are none.
 MlaanConfig resolve_mlaan(const MethodConfig& method);
 
 }  // namespace lamina
