@@ -5,14 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "lamina/core/process.hpp"
 #include "lamina/train/run_plan.hpp"
 
 // One function a subcommand, each in a file of its name: it adds its options to the command line, and what it
 // does.
 
 namespace lamina {
-
-constexpr double mib = 1 << 20;  // bytes
 
 void add_train_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
@@ -41,7 +40,7 @@ struct ConfigArguments {
   /// Adds --out too.
   void add_out_to(CLI::App& command);
   /// Adds --trace too.
-  void add_trace_to(CLI::App& command);
+  CLI::Option* add_trace_to(CLI::App& command);
   /// The files, each laid over those before it, and the overrides over all. @throws Error{config}
   ConfigText text() const;
   /// Reads, checks and works out the configuration. @throws Error{config}

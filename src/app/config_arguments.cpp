@@ -17,9 +17,9 @@ void ConfigArguments::add_out_to(CLI::App& command) {
   command.add_option("--out", out, "directory of the run's files (config key: out)");
 }
 
-void ConfigArguments::add_trace_to(CLI::App& command) {
-  command.add_option("--trace", trace,
-                     "write what every worker did to this file, as a trace that ui.perfetto.dev opens");
+CLI::Option* ConfigArguments::add_trace_to(CLI::App& command) {
+  return command.add_option(
+      "--trace", trace, "write what every worker did to this file, as a trace that ui.perfetto.dev opens");
 }
 
 ConfigText ConfigArguments::text() const {

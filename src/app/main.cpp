@@ -8,8 +8,6 @@
 
 namespace {
 
-constexpr int unexpected_exit_code = 1;
-
 // Every rank of an MPI job finds the same fault in a configuration; one of them says so. What a host lacks,
 // its first rank does.
 int fail(const char* message, int exit_code) {
@@ -25,6 +23,9 @@ int main(int argc, char** argv) {
   CLI::App app{"Lamina: deep networks as a pipeline of gradient-isolated stages"};
   app.set_version_flag("--version", lamina::version_text);
   app.require_subcommand(1);
+  app.failure_message([](const CLI::App*, const CLI::Error& e) {
+    return fmt::format("lamina: {}; --help tells what there is\n", e.what());
+  });
   lamina::add_train_command(app);
   lamina::add_eval_command(app);
   lamina::add_show_command(app);
@@ -43,9 +44,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     // Help and version come this way too, with code 0.
     return app.exit(e) == 0 ? 0 : static_cast<int>(lamina::ErrorKind::config);
-  } catch (const lamina::Error& e) {
-    return fail(e.what(), e.exit_code());
   } catch (const std::exception& e) {
-    return fail(e.what(), unexpected_exit_code);
+    const lamina::Error error = lamina::as_error(e);
+    return fail(error.what(), error.exit_code());
   }
 }

@@ -11,6 +11,7 @@
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
 #include "lamina/pipeline/end_to_end_schedule.hpp"
+#include "lamina/pipeline/stage_cut.hpp"
 #include "lamina/study/measure_links.hpp"
 #include "lamina/study/module_profile.hpp"
 #include "lamina/study/simulated_pipeline.hpp"
@@ -28,12 +29,6 @@ struct PlanArguments : ConfigArguments {
   std::vector<std::int64_t> windows;
   std::int64_t workers = 0;
 };
-
-std::int64_t wanted_stages(const IntOrList& stages) {
-  if (const auto* list = std::get_if<std::vector<std::int64_t>>(&stages))
-    return static_cast<std::int64_t>(list->size()) + 1;
-  return std::get<std::int64_t>(stages);
-}
 
 // The configuration's window, and those that are to be priced beside it.
 std::vector<std::int64_t> windows_of(const PlanArguments& arguments, const RunPlan& plan) {
@@ -62,6 +57,12 @@ class Planner {
   StageProblem problem(std::int64_t window, bool lookahead, std::int64_t workers) const {
     StageProblem problem =
         stage_problem(profile_, window, lookahead, static_cast<int>(plan_.config.pipeline.buffers));
+    problem.cost = [of_steps = problem.cost, of_snapshots = snapshot_bytes(plan_, window, lookahead)](
+                       int first, int last) {
+      StageCost cost = of_steps(first, last);
+      cost.bytes += of_snapshots(first, last);
+      return cost;
+    };
     problem.speeds.assign(static_cast<std::size_t>(workers), 1.0);
     if (!arguments_.speeds.empty()) {
       if (static_cast<std::int64_t>(arguments_.speeds.size()) != workers)
@@ -112,8 +113,11 @@ class Planner {
       fmt::print("\n");
     }
     fmt::print("pipeline.stages: [{}]\n", fmt::join(plan.ends(), ", "));
-    fmt::print("promises {:.1f} images/s with a worker of {} thread(s) for each stage\n", images_per_s(plan),
-               *plan_.config.pipeline.threads);
+    const PipelineConfig& pipeline = plan_.config.pipeline;
+    fmt::print("promises {:.1f} images/s with {} of {} thread(s)\n", images_per_s(plan),
+               deals_stages_out(pipeline.schedule) ? fmt::format("{} workers, each", *pipeline.workers)
+                                                   : std::string("a worker for each stage, each"),
+               *pipeline.threads);
     const PlannedStage& slowest = plan.stages[static_cast<std::size_t>(plan.slowest)];
     fmt::print("limit: {}\n",
                plan.by_link ? fmt::format("the link behind stage {}, {:.2f} ms a step", plan.slowest,
@@ -185,7 +189,7 @@ void run_plan_command(PlanArguments& arguments) {
   for (const std::int64_t wanted : arguments.windows)
     profile.of_window(wanted);  // or it says that it is missing
   const Planner planner(arguments, plan, profile);
-  const std::int64_t stages = wanted_stages(plan.config.pipeline.stages);
+  const std::int64_t stages = num_stages(plan.config.pipeline.stages);
   const std::int64_t window = plan.stage_options.window;
   const bool lookahead = plan.config.method.mlaan.looks_ahead();
   planner.print_modules();

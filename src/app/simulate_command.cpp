@@ -4,9 +4,9 @@
 #include <filesystem>
 
 #include "commands.hpp"
-#include "lamina/comm/mpi.hpp"
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
+#include "lamina/pipeline/stage_cut.hpp"
 #include "lamina/study/module_profile.hpp"
 #include "lamina/study/simulated_pipeline.hpp"
 
@@ -45,14 +45,16 @@ std::vector<double> spread_over(const std::vector<double>& values, std::size_t c
 }
 
 // The same run with as many stages, cut as lamina plan would.
-RunPlan best_cut(const RunPlan& plan, const ModuleProfile& profile) {
+RunPlan best_cut(const SimulateArguments& arguments, const RunPlan& plan, const ModuleProfile& profile) {
   StageProblem problem =
       stage_problem(profile, plan.stage_options.window, plan.config.method.mlaan.looks_ahead(),
                     static_cast<int>(plan.config.pipeline.buffers));
-  problem.speeds.assign(plan.stages.size(), 1.0);
+  problem.speeds = spread_over(arguments.speeds.empty() ? std::vector{1.0} : arguments.speeds,
+                               plan.stages.size(), "--speeds", "stages");
+  problem.bytes_per_s = mib * arguments.mib_per_s;
   RunConfig config = plan.config;
   config.pipeline.stages = plan_stages(problem).ends();
-  return make_run_plan(std::move(config), mpi_launch());
+  return make_run_plan(std::move(config), {});
 }
 
 // As lamina plan measured them.
@@ -68,25 +70,32 @@ std::vector<double> profiled_stages(const RunPlan& plan, const ModuleProfile& pr
   return stage_s;
 }
 
+// The processors of this host say nothing about those that are simulated: unless told otherwise each stage
+// has workers of its own.
+RunConfig config_of(const SimulateArguments& arguments) {
+  ConfigText text = arguments.text();
+  RunConfig config = read_run_config(text);
+  PipelineConfig& pipeline = config.pipeline;
+  if (const auto* replicas = std::get_if<std::int64_t>(&pipeline.replicas);
+      replicas && !pipeline.workers && pipeline.schedule != "data_parallel")
+    pipeline.workers = *replicas * num_stages(pipeline.stages);
+  return config;
+}
+
 SimulatedPipeline pipeline_of(const SimulateArguments& arguments, std::int64_t& batch) {
   if (!arguments.files.empty()) {
-    RunPlan plan = arguments.plan();
+    RunPlan plan = make_run_plan(config_of(arguments), {});
     batch = plan.config.train.batch;
     std::optional<ModuleProfile> profile;
     if (!arguments.profile.empty())
       profile = read_profile(arguments.profile, plan,
                              arguments.scale_batch ? ProfiledBatch::in_proportion : ProfiledBatch::same);
-    if (arguments.best_cut) {
-      if (!profile) throw Error(ErrorKind::config, "--best-cut: expected a --profile to cut by, found none");
-      plan = best_cut(plan, *profile);
-    }
+    if (arguments.best_cut) plan = best_cut(arguments, plan, *profile);
     SimulatedPipeline pipeline =
         simulated(plan, /*measure_parts=*/arguments.mib_per_s > 0 || arguments.snapshot_mib_per_s > 0);
     if (profile) pipeline.stage_s = profiled_stages(plan, *profile);
     return pipeline;
   }
-  if (!arguments.profile.empty())
-    throw Error(ErrorKind::config, "--profile: expected a configuration that it belongs to, found none");
   ConfigText text = arguments.text();
   if (arguments.workers) text.set(fmt::format("pipeline.workers={}", *arguments.workers));
   ChainConfig config;
@@ -125,31 +134,40 @@ void set_times(const SimulateArguments& arguments, SimulatedPipeline& pipeline) 
 }
 
 void add_options(CLI::App& command, SimulateArguments& arguments) {
-  command.add_option("config", arguments.files,
-                     "configuration, YAML; none: a chain of stages without a network");
+  CLI::Option* config = command.add_option("config", arguments.files,
+                                           "configuration, YAML; none: a chain of stages without a network");
   arguments.add_sets_to(command);
   const auto number = [&](const char* name, auto& value, const char* help) {
-    command.add_option(name, value, help)->check(CLI::NonNegativeNumber)->capture_default_str();
+    return command.add_option(name, value, help)->check(CLI::NonNegativeNumber)->capture_default_str();
   };
-  command.add_option("--workers", arguments.workers, "workers of a chain")->check(CLI::Range(1, 1 << 16));
+  command.add_option("--workers", arguments.workers, "workers of a chain")
+      ->check(CLI::Range(1, 1 << 16))
+      ->excludes(config);
   command
       .add_option("--stage-ms", arguments.stage_ms,
                   "a stage's step on one worker: one for all, or one each, by commas")
       ->delimiter(',')
       ->check(CLI::PositiveNumber);
-  command.add_option("--profile", arguments.profile,
-                     "takes these times from what lamina plan --profile wrote");
-  command.add_flag("--scale-batch", arguments.scale_batch,
-                   "the profile may be of another batch, schedule and micro-batches: costs are in proportion "
-                   "to the batch");
-  command.add_flag("--best-cut", arguments.best_cut, "cuts into stages as lamina plan would, by these times");
+  CLI::Option* profile = command
+                             .add_option("--profile", arguments.profile,
+                                         "takes these times from what lamina plan --profile wrote")
+                             ->needs(config);
+  command
+      .add_flag("--scale-batch", arguments.scale_batch,
+                "the profile may be of another batch, schedule and micro-batches: costs are in proportion "
+                "to the batch")
+      ->needs(profile);
+  command
+      .add_flag("--best-cut", arguments.best_cut,
+                "cuts into stages as lamina plan would, by these times, speeds and links")
+      ->needs(profile);
   command.add_option("--speeds", arguments.speeds, "of the workers: one each, by commas")
       ->delimiter(',')
       ->check(CLI::PositiveNumber);
   command.add_option("--steps", arguments.steps, "steps that count")
       ->check(CLI::Range(1, 1 << 30))
       ->capture_default_str();
-  command.add_option("--warmup", arguments.warmup, "steps before them; 0: a tenth of them, at least 5");
+  number("--warmup", arguments.warmup, "steps before them; 0: a tenth of them, at least 5");
   number("--jitter", arguments.deviation,
          "standard deviation of each step's time, as a part of it; log-normal");
   number("--seed", arguments.seed, "of the jitter");
@@ -161,10 +179,14 @@ void add_options(CLI::App& command, SimulateArguments& arguments) {
   number("--snapshot-latency-us", arguments.snapshot_latency_us, "of these links");
   number("--fill-ms", arguments.fill_ms, "a step, to fill a stage's shadows");
   number("--publish-ms", arguments.publish_ms, "a version, to copy a stage's parts");
-  number("--packet-mib", arguments.packet_mib, "of a chain: what a stage sends a step");
-  number("--gradient-mib", arguments.gradient_mib, "of a chain: what a stage's replicas add up a step");
-  number("--snapshot-mib", arguments.snapshot_mib, "of a chain: what a stage publishes a version");
-  number("--shadows", arguments.shadows, "of a chain: following stages whose parts a stage shadows");
+  number("--packet-mib", arguments.packet_mib, "of a chain: what a stage sends a step")->excludes(config);
+  number("--gradient-mib", arguments.gradient_mib, "of a chain: what a stage's replicas add up a step")
+      ->excludes(config);
+  number("--snapshot-mib", arguments.snapshot_mib,
+         "of a chain: what each reader of a stage is sent a version")
+      ->excludes(config);
+  number("--shadows", arguments.shadows, "of a chain: following stages whose parts a stage shadows")
+      ->excludes(config);
   number("--grid", arguments.grid, "instead: who does what when, of so many packets, a slot a stage");
   command.add_option("--out", arguments.out, "write DIR/summary.json");
 }

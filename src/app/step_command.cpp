@@ -21,7 +21,7 @@ void add_step_command(CLI::App& app) {
                                          "and new parameter written down");
   arguments->add_to(*command);
   command->add_option("--weights", arguments->weights,
-                      "tensors to begin with, safetensors; the rest from the seed");
+                      "tensors to begin with, safetensors; the rest from model.init or the seed");
   command->add_option("--batch", arguments->batch, "x: float NCHW, augmented and normalised; y: int64")
       ->required();
   command->add_option("--out", arguments->result, "losses, gradients and new tensors, safetensors")

@@ -7,14 +7,16 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 
 namespace lamina {
 namespace {
 
-volatile std::sig_atomic_t ended = 0;
-volatile std::sig_atomic_t resized = 0;
+std::atomic<int> ended = 0;
+std::atomic<int> resized = 0;
+static_assert(std::atomic<int>::is_always_lock_free, "a handler may not wait for a lock");
 
 constexpr std::array ending_signals = {SIGINT, SIGTERM, SIGHUP};
 
@@ -84,10 +86,7 @@ void Terminal::draw(const std::vector<std::string>& lines) const {
 Terminal::Event Terminal::wait(Seconds limit) const {
   for (const Clock::time_point end = Clock::now() + std::chrono::duration_cast<Clock::duration>(limit);;) {
     if (ended) return Event::signal;
-    if (resized) {
-      resized = 0;
-      return Event::resized;
-    }
+    if (resized.exchange(0)) return Event::resized;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
     if (left.count() <= 0) return Event::time;
     pollfd keyboard{STDIN_FILENO, POLLIN, 0};

@@ -27,7 +27,7 @@ void print_whole(const fs::path& checkpoint, const Manifest& manifest) {
   std::int64_t num_bytes = 0;
   for (const ModuleFile& file : manifest.modules) num_bytes += file.num_bytes;
   fmt::print("{}: whole: step {}, {} modules, {:.1f} MiB\n", checkpoint.string(), manifest.step,
-             manifest.modules.size(), static_cast<double>(num_bytes) / (1 << 20));
+             manifest.modules.size(), static_cast<double>(num_bytes) / mib);
 }
 
 void verify_run(const fs::path& folder) {

@@ -248,6 +248,10 @@ bool may_share_stages(const std::string& schedule) {
   return schedule == "streaming" || schedule == "data_parallel";
 }
 
+bool deals_stages_out(const std::string& schedule) {
+  return schedule == "interleaved_1f1b";
+}
+
 std::vector<WorkerGroup> interleaved_groups(int num_stages, const std::vector<std::int64_t>& replicas) {
   for (const std::int64_t workers : replicas) check_replicas("interleaved_1f1b", static_cast<int>(workers));
   const int num_workers = static_cast<int>(replicas.size());

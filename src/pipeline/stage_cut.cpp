@@ -34,6 +34,11 @@ double training_cost(const ModuleSpec& module) {
   return forward_and_backward * static_cast<double>(module.multiply_adds() + module.branch_multiply_adds());
 }
 
+std::int64_t num_stages(const IntOrList& stages) {
+  const auto* ends = std::get_if<std::vector<std::int64_t>>(&stages);
+  return ends ? static_cast<std::int64_t>(ends->size()) + 1 : std::get<std::int64_t>(stages);
+}
+
 std::vector<std::vector<ModuleSpec>> cut_into_stages(const std::vector<ModuleSpec>& modules,
                                                      const IntOrList& stages) {
   const auto num_modules = static_cast<std::int64_t>(modules.size());

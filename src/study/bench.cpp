@@ -6,18 +6,17 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "lamina/core/process.hpp"
 #include "lamina/study/profile.hpp"
+#include "lamina/train/reporter.hpp"
 
 namespace lamina {
 namespace {
 
-constexpr int stream_warmup_steps =
-    5;  // fill of the pipeline and first touch of memory; the reporter leaves them out
-
 // Training steps alone: one short evaluation at the end is all that a stream must have.
 RunPlan stream_only(RunPlan plan, int steps) {
   TrainConfig& train = plan.config.train;
-  train.max_steps = steps + stream_warmup_steps;
+  train.max_steps = steps + uncounted_steps;
   train.epochs = 1'000'000;
   train.eval_every_steps = train.max_steps;
   plan.config.data.test_limit = 2;
@@ -125,7 +124,6 @@ std::string to_table(const BenchReport& report) {
 
 std::string to_json_text(const BenchReport& report, const std::vector<ModuleMemory>& memory) {
   using Json = nlohmann::json;
-  constexpr double mib = 1 << 20;
   const BenchResult& p = report.pipeline;
   Json json = {{"images_per_s", p.images_per_s},
                {"pipeline_efficiency", p.efficiency},

@@ -24,7 +24,6 @@ std::string processor_name() {
 }  // namespace
 
 nlohmann::json describe_machine() {
-  constexpr double mib = 1 << 20;
   return {{"host", host_name()},
           {"processor", processor_name()},
           {"processors", usable_processors()},

@@ -139,6 +139,24 @@ ModuleProfile measure_profile(const RunPlan& plan, const std::vector<std::int64_
   return profile;
 }
 
+std::function<double(int first, int last)> snapshot_bytes(const RunPlan& plan, std::int64_t window,
+                                                          bool lookahead) {
+  return [plan = with_window(plan, window), lookahead](int first, int last) {
+    const StageSpec stage = stage_of(plan, first, last, lookahead);
+    std::vector<std::string> parts = stage.shadowed();
+    parts.insert(parts.end(), stage.published.begin(), stage.published.end());
+    std::int64_t values = 0;
+    for (const ModuleSpec& module : plan.modules) {
+      const bool whole = std::ranges::count(parts, window_part_name(module.index)) > 0;
+      for (const BlockSpec& block : module.blocks)
+        values += block.parameters * (whole + std::ranges::count(parts, ema_part(block.name)));
+      for (const BranchSpec& branch : module.branches)
+        if (whole && branch.window_weight > 0) values += branch.parameters();
+    }
+    return 4.0 * static_cast<double>(values) * static_cast<double>(plan.snapshots.depth());
+  };
+}
+
 StageProblem stage_problem(const ModuleProfile& profile, std::int64_t window, bool lookahead, int buffers) {
   const WindowProfile& costs = profile.of_window(window);
   const auto cost = [=, &profile, &costs](int first, int last) {

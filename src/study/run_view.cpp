@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "lamina/core/process.hpp"
 #include "lamina/train/reporter.hpp"
 
 namespace lamina {
 namespace {
 
 constexpr std::size_t widest_bar = 40;
-constexpr double mib = 1 << 20;
 
 // A number by a format, or "-" where it is not known.
 std::string shown(fmt::format_string<double&> format, double value) {
@@ -77,7 +77,8 @@ class Frame {
     std::string line = fmt::format("{:.0f} images/s, mean of {:.0f} steps in {:.1f} s",
                                    interval_.images / interval_.seconds, interval_.steps, interval_.seconds);
     if (std::isfinite(now_.test_accuracy))
-      line += fmt::format("  test accuracy {:.2f} %  loss {:.4f}", 100 * now_.test_accuracy, now_.test_loss);
+      line += fmt::format("  test accuracy {:.2f} %  loss {}", 100 * now_.test_accuracy,
+                          shown("{:.4f}", now_.test_loss));
     return line;
   }
 

@@ -63,8 +63,9 @@ class Times {
     return 2 * (exchange.occupied_s + exchange.latency_s);
   }
 
-  LinkTime snapshot(int owner) const {
-    return pipeline_.snapshot_links.time(at_or(pipeline_.part_bytes, owner, 0));
+  LinkTime snapshot(int owner, int reader) const {
+    const auto found = pipeline_.part_bytes.find({owner, reader});
+    return pipeline_.snapshot_links.time(found == pipeline_.part_bytes.end() ? 0 : found->second);
   }
 
  private:
@@ -129,10 +130,12 @@ Floor highest_floor(const SimulatedPipeline& pipeline, const Times& times, const
   const SnapshotTraffic& snapshots = pipeline.how.snapshots;
   for (std::size_t reader = 0; !snapshots.policy.newest_wins && reader < snapshots.reads.size(); ++reader)
     for (const int owner : snapshots.reads[reader])
-      raise(times.snapshot(owner).occupied_s / static_cast<double>(snapshots.policy.every), [&](double ms) {
-        return fmt::format("the snapshots from stage {} to stage {}, which take {:.3f} ms a step", owner,
-                           reader, ms);
-      });
+      raise(times.snapshot(owner, static_cast<int>(reader)).occupied_s /
+                static_cast<double>(snapshots.policy.every),
+            [&](double ms) {
+              return fmt::format("the snapshots from stage {} to stage {}, which take {:.3f} ms a step",
+                                 owner, reader, ms);
+            });
   return floor;
 }
 
@@ -198,7 +201,7 @@ Simulation simulate(const SimulatedPipeline& pipeline, std::int64_t steps, std::
   };
   how.link = [&](int lane) { return times.message(lane); };
   how.sum_s = [&](int stage) { return times.sum_s(stage); };
-  how.snapshots.link = [&](int owner, int) { return times.snapshot(owner); };
+  how.snapshots.link = [&](int owner, int reader) { return times.snapshot(owner, reader); };
   double begin_s = 0, end_s = 0;
   play(pipeline.schedule, how, [&](const Played& played) {
     if (played.packet >= warmup) add(found.workers[static_cast<std::size_t>(played.worker)], played);

@@ -68,7 +68,7 @@ std::vector<WorkerGroup> chain_groups(const PipelineConfig& config, int& num_sta
                 fmt::format("pipeline.stages: expected a number, at least the {} groups of workers, found {}",
                             num_groups, wanted ? fmt::format("{}", stages) : "a list"));
   num_stages = static_cast<int>(stages);
-  if (config.schedule == "interleaved_1f1b") return interleaved_groups(num_stages, replicas);
+  if (deals_stages_out(config.schedule)) return interleaved_groups(num_stages, replicas);
   std::vector<int> first;
   for (std::int64_t group = 0; group <= num_groups; ++group)
     first.push_back(static_cast<int>(stages * group / num_groups));
@@ -94,14 +94,15 @@ SimulatedPipeline make_chain(const ChainConfig& config, const ChainTraffic& traf
   snapshots.policy = resolve_policy(config.snapshots, num_stages, config.pipeline.buffers);
   snapshots.reads.resize(static_cast<std::size_t>(num_stages));
   for (int reader = 0; reader < num_stages; ++reader)
-    for (int owner = reader + 1; owner <= std::min(reader + traffic.shadows, num_stages - 1); ++owner)
+    for (int owner = reader + 1; owner <= std::min(reader + traffic.shadows, num_stages - 1); ++owner) {
       snapshots.reads[static_cast<std::size_t>(reader)].push_back(owner);
+      pipeline.part_bytes[{owner, reader}] = traffic.part_bytes;
+    }
   for (const ScheduleLane& lane : pipeline.schedule.lanes) {
     const int of = std::max(lane.sender.of, lane.receiver.of);  // a piece of the batch
     pipeline.message_bytes.push_back(traffic.message_bytes / of / pipeline.schedule.micro_batches);
   }
   pipeline.gradient_bytes.assign(static_cast<std::size_t>(num_stages), traffic.gradient_bytes);
-  pipeline.part_bytes.assign(static_cast<std::size_t>(num_stages), traffic.part_bytes);
   require_carrier(pipeline);
   return pipeline;
 }
@@ -114,10 +115,12 @@ SimulatedPipeline simulated(const RunPlan& plan, bool measure_parts) {
   const Initializer init = plan.initializer();
   for (const StageSpec& spec : plan.stages) {
     const Stage stage(spec, plan.stage_options, init);
-    double published = 0, trained = 0;
-    for (const std::string& part : spec.published) published += bytes_of(stage.part_tensors(part));
+    for (const std::string& part : spec.published)
+      for (const StageSpec& reader : plan.stages)
+        if (std::ranges::count(reader.shadowed(), part) > 0)
+          pipeline.part_bytes[{spec.index, reader.index}] += bytes_of(stage.part_tensors(part));
+    double trained = 0;
     for (const Stage::Part& part : stage.parts()) trained += bytes_of(part.module.parameters());
-    pipeline.part_bytes.push_back(published);
     pipeline.gradient_bytes.push_back(trained);
   }
   return pipeline;
@@ -127,8 +130,10 @@ double played_step_s(const StagePlan& plan, PipelineConfig pipeline, double byte
   std::vector<std::int64_t> replicas;
   for (const PlannedStage& stage : plan.stages) replicas.push_back(stage.replicas);
   pipeline.stages = static_cast<std::int64_t>(plan.stages.size());
-  pipeline.workers = std::accumulate(replicas.begin(), replicas.end(), std::int64_t{0});
-  pipeline.replicas = replicas;
+  if (!deals_stages_out(pipeline.schedule)) {
+    pipeline.workers = std::accumulate(replicas.begin(), replicas.end(), std::int64_t{0});
+    pipeline.replicas = replicas;
+  }
   SimulatedPipeline played = make_chain({.pipeline = pipeline}, {});
   for (const PlannedStage& stage : plan.stages) played.stage_s.push_back(stage.seconds * stage.replicas);
   played.links.bytes_per_s = bytes_per_s;

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "lamina/core/error.hpp"
+#include "lamina/core/process.hpp"
 
 namespace lamina {
 namespace {
@@ -105,7 +106,6 @@ class Search {
 };
 
 [[noreturn]] void refuse_memory(const StageProblem& problem, const Search& search) {
-  constexpr double mib = 1 << 20;
   const auto least =
       search.best([](const PlannedStage& stage, double before) { return std::max(before, stage.bytes); });
   double bytes = 0;

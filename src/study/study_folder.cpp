@@ -80,7 +80,10 @@ void StudyFolder::keep_job(const StudyCell& cell, std::int64_t repeat, const Jso
 
 bool StudyFolder::has_ended(const StudyCell& cell, std::int64_t repeat) const {
   const auto summary = read_object(run(cell, repeat) / "summary.json");
-  return summary && summary->value("complete", true);
+  if (!summary) return false;
+  // A training run that stopped early has nothing left to do, either.
+  const auto stopped_by = summary->find("stopped_by");
+  return summary->value("complete", true) || (stopped_by != summary->end() && *stopped_by == "early_stop");
 }
 
 void StudyFolder::write_study() {

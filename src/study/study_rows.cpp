@@ -38,14 +38,14 @@ Json worker_of(const Json& worker) {
 
 // Every evaluation as [step, seconds since the run's beginning, accuracy]. A step's time includes an
 // evaluation before it; the pauses of a run that was stopped and went on are left out.
-Json curve_of(const std::filesystem::path& metrics, double batch) {
+Json curve_of(const std::filesystem::path& metrics) {
   Json curve = Json::array();
   std::istringstream lines(read_file(metrics));
   double seconds = 0;
   for (std::string line; std::getline(lines, line);) {
     const Json record = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (record.is_discarded()) continue;
-    if (record.at("kind") == "train") seconds += batch / record.at("images_per_s").get<double>();
+    if (record.at("kind") == "train") seconds += record.at("step_s").get<double>();
     if (record.at("kind") == "eval")
       curve.push_back({record.at("step"), seconds, record.at("test_accuracy")});
   }
@@ -119,8 +119,8 @@ Json measured(const std::filesystem::path& run) {
   }
 }
 
-Json learned(const std::filesystem::path& run, double batch, std::optional<double> accuracy) {
-  const Json curve = curve_of(run / "metrics.jsonl", batch);
+Json learned(const std::filesystem::path& run, std::optional<double> accuracy) {
+  const Json curve = curve_of(run / "metrics.jsonl");
   Json row = {{"curve", curve}};
   if (accuracy) row["seconds_to_accuracy"] = seconds_to(*accuracy, curve);
   return row;

@@ -16,8 +16,7 @@ nlohmann::json measured(const std::filesystem::path& run);
 
 /// What a finished training run tells over time, out of its metrics.jsonl: "curve", every evaluation as
 /// [step, seconds since the beginning, accuracy], and "seconds_to_accuracy", null if it was never reached.
-/// @param batch  images a step.
-nlohmann::json learned(const std::filesystem::path& run, double batch, std::optional<double> accuracy);
+nlohmann::json learned(const std::filesystem::path& run, std::optional<double> accuracy);
 
 /// A line a row.
 std::string to_jsonl(const std::vector<nlohmann::json>& rows);

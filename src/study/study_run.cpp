@@ -189,14 +189,19 @@ class StudyRun {
     if (job && !options_.resubmit)
       return tell_of(turn, fmt::format("no result yet of {}", job->at("job").get<std::string>()));
     Json submitted = circumstances();
+    const std::vector<std::string> arguments = launch_arguments(turn);
+    for (const std::string& word : arguments)
+      if (word.find_first_of(" \t\n") != word.npos)
+        return fail(turn, fmt::format("submit: expected arguments without blanks, found \"{}\"", word),
+                    config_exit_code, submitted);
     const fs::path log = folder_.log(turn.cell, turn.repeat);
-    const int exit_code = run_child(
-        {.command = study_.submit,
-         .environment = {{"LAMINA_CONFIGS", folder_.config(turn.cell)},
-                         {"LAMINA_OUT", folder_.run(turn.cell, turn.repeat)},
-                         {"LAMINA_ARGUMENTS", fmt::format("{}", fmt::join(launch_arguments(turn), " "))}},
-         .log = log},
-        options_.stop_requested);
+    const int exit_code =
+        run_child({.command = study_.submit,
+                   .environment = {{"LAMINA_CONFIGS", folder_.config(turn.cell)},
+                                   {"LAMINA_OUT", folder_.run(turn.cell, turn.repeat)},
+                                   {"LAMINA_ARGUMENTS", fmt::format("{}", fmt::join(arguments, " "))}},
+                   .log = log},
+                  options_.stop_requested);
     if (exit_code != 0) return fail(turn, why(turn, exit_code), exit_code, submitted);
     submitted["job"] = last_line(log);
     folder_.keep_job(turn.cell, turn.repeat, submitted);
@@ -212,17 +217,10 @@ class StudyRun {
     row["state"] = "done";
     if (seconds) row["seconds"] = *seconds;
     row.update(measured(folder_.run(turn.cell, turn.repeat)));
-    if (trains())
-      row.update(learned(folder_.run(turn.cell, turn.repeat), batch_of(turn.cell), study_.to_accuracy));
+    if (trains()) row.update(learned(folder_.run(turn.cell, turn.repeat), study_.to_accuracy));
     keep(turn, row);
     tell_of(turn, fmt::format("{:.1f} images/s{}", row.value("images_per_s", 0.0),
                               seconds ? fmt::format(", took {:.0f} s", *seconds) : ""));
-  }
-
-  static double batch_of(const StudyCell& cell) {
-    const auto batch =
-        std::ranges::find(cell.config, "train.batch", &std::pair<std::string, std::string>::first);
-    return std::stod(batch->second);
   }
 
   void fail(const Turn& turn, const std::string& error, int exit_code, Json row) {

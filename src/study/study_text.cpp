@@ -74,6 +74,10 @@ class Reader {
       if (missing) fail(root, fmt::format("expected the key {}, found none", key));
     if (!study_.through.empty() && !study_.submit.empty())
       fail(root["submit"], "expected `through` or `submit`, found both");
+    if (study_.to_accuracy && study_.run.front() != "train")
+      fail(root["to_accuracy"],
+           fmt::format("to_accuracy: expected run: train, which alone has a curve, found run: {}",
+                       study_.run.front()));
     return std::move(study_);
   }
 

@@ -24,10 +24,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::int64_t warmup_steps = 3;  // allocator and kernels settle
-constexpr double redraw_s = 0.1;          // on a terminal
-constexpr double line_s = 10;             // into a pipe
-constexpr double flush_s = 0.5;           // of what others read while it is written
+constexpr double redraw_s = 0.1;  // on a terminal
+constexpr double line_s = 10;     // into a pipe
+constexpr double flush_s = 0.5;   // of what others read while it is written
 constexpr int bar_width = 24;
 constexpr double shown_wait_s = 0.05;  // for snapshots; less is noise
 
@@ -118,7 +117,7 @@ void Reporter::flush() {
 void Reporter::on_train(const Packet& packet) {
   const double step_s = since_packet_.lap_s();
   ++seen_steps_;
-  if (seen_steps_ > warmup_steps) {
+  if (seen_steps_ > uncounted_steps) {
     if (after_train_) {
       train_s_ += step_s;
       train_images_ += packet.samples();

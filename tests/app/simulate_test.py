@@ -27,6 +27,12 @@ class Simulate(LaminaTest):
         self.assertIn("1024 worker(s)", console)
         self.assertLess(usage.ru_maxrss, 1e6)  # KB
 
+    def test_each_stage_has_a_worker_of_its_own_whatever_this_host_has(self):
+        many = ["--set", "pipeline.workers=auto", "--set", "pipeline.stages=[0,1,2]", "--set", "partition.modules=4"]
+        process = self.lamina("simulate", self.config, *many, "--stage-ms", 10)
+        self.assertEqual(process.returncode, 0, process.stderr)
+        self.assertIn("4 worker(s): 100.0000 steps/s", process.stdout)
+
     def test_a_grid_is_the_schedules(self):
         process = self.lamina("simulate", "--workers", 2, "--grid", 2)
         self.assertEqual(process.stdout, "worker 0   s0:0 s0:1 .\nworker 1   .    s1:0 s1:1\n")
@@ -41,8 +47,12 @@ class Simulate(LaminaTest):
             (["--workers", "4", "--stage-ms", "1", "--set", "pipeline.schedule=interleaved_1f1b", "--set",
               "pipeline.replicas=[1, 3]"], "pipeline.replicas: expected 1 with schedule interleaved_1f1b, found 3"),
             (["--workers", "4", "--stage-ms", "1", "--set", "train.batch=3"], "unknown key"),
-            (["--workers", "2", "--profile", "none.json"], "a configuration that it belongs to"),
-            ([self.config, "--stage-ms", "1", "--best-cut"], "a --profile to cut by"),
+            (["--workers", "2", "--profile", "none.json"], "--profile requires config"),
+            ([self.config, "--stage-ms", "1", "--best-cut"], "--best-cut requires --profile"),
+            (["--workers", "2", "--stage-ms", "1", "--scale-batch"], "--scale-batch requires --profile"),
+            ([self.config, "--stage-ms", "1", "--workers", "2"], "--workers excludes config"),
+            ([self.config, "--stage-ms", "1", "--packet-mib", "2"], "--packet-mib excludes config"),
+            (["--workers", "2", "--stage-ms", "1", "--warmup", "-5"], "--warmup"),
         ]:
             with self.subTest(arguments):
                 self.assert_refused(self.lamina("simulate", *arguments), CONFIG, fragment)
@@ -66,6 +76,11 @@ class Plan(LaminaTest):
         self.assertLess(abs(simulated / promised - 1), 0.02)
         found = self.lamina("simulate", self.config, "--profile", profile, "--best-cut", "--set", "pipeline.workers=auto")
         self.assertEqual(found.stdout, process.stdout, "it finds the cut that lamina plan finds")
+        uneven = ["--profile", profile, "--speeds", "1,0.01"]
+        cut = re.search(r"pipeline.stages: (\[.*\])", self.plan(*uneven).stdout)[1]
+        same = ["simulate", self.config, *uneven, "--set", "pipeline.workers=auto"]
+        self.assertEqual(self.lamina(*same, "--best-cut").stdout,
+                         self.lamina(*same, "--set", f"pipeline.stages={cut}").stdout, "by these speeds")
 
         other = self.lamina("plan", self.config, "--profile", profile, "--set", "train.batch=7")
         self.assert_refused(other, CONFIG, "train.batch: 7, found")
@@ -84,6 +99,20 @@ class Plan(LaminaTest):
         found = self.plan("--set", "method=null", "--set", "method.framework=e2e", "--set", "pipeline.schedule=1f1b")
         self.assertEqual(found.returncode, 0, found.stderr)
         self.assertNotIn("replicas", found.stdout)
+
+    def test_stages_that_are_dealt_out_are_promised_for_the_workers_that_there_are(self):
+        profile = self.folder / "profile.json"
+        dealt = ["--profile", profile, "--set", "method=null", "--set", "method.framework=e2e", "--set",
+                 "pipeline.schedule=interleaved_1f1b", "--set", "pipeline.micro_batches=2", "--set", "pipeline.stages=4",
+                 "--set", "partition.modules=4", "--set", "pipeline.workers=2"]
+        found = self.plan(*dealt)
+        self.assertEqual(found.returncode, 0, found.stderr)
+        promised, workers = re.search(r"promises ([\d.]+) images/s with (\d) workers", found.stdout).groups()
+        self.assertEqual(workers, "2")
+        played = self.lamina("simulate", self.config, *dealt, "--best-cut")
+        self.assertEqual(played.returncode, 0, played.stderr)
+        simulated = float(re.search(r"([\d.]+) images/s", played.stdout)[1])
+        self.assertLess(abs(simulated / float(promised) - 1), 0.02)
 
     def test_under_mpirun_the_links_between_the_ranks_are_measured(self):
         found = self.lamina("plan", self.config, "--repeats", 1, ranks=3)

@@ -142,6 +142,22 @@ class Study(LaminaTest):
         self.assertEqual(accuracies[1], rows[0]["test_accuracy"])
         self.assertIn(rows[0]["seconds_to_accuracy"], seconds)
 
+    def test_a_run_that_stops_early_has_ended(self):
+        self.study(TRAIN.replace("[16, 32]", "[16]"), "--set", "train.early_stop.patience=1", "--set", "train.epochs=40",
+                   "--set", "train.lr=1e-9")
+        row, = self.rows()
+        self.assertEqual(row["state"], "done")
+        self.assertLess(row["step"], 40 * 13)
+
+    def test_the_seconds_of_a_curve_are_those_of_the_steps(self):
+        """Also where an epoch's last batch is short."""
+        self.study(TRAIN.replace("[16, 32]", "[48]"))
+        row, = self.rows()
+        lines = (self.out / "batch=48/repeat-0/metrics.jsonl").read_text().splitlines()
+        steps = [record for record in map(json.loads, lines) if record["kind"] == "train"]
+        self.assertEqual(len({round(step["images_per_s"] * step["step_s"]) for step in steps}), 2, "a short batch")
+        self.assertAlmostEqual(row["curve"][-1][1], sum(step["step_s"] for step in steps))
+
     def test_stopped_it_ends_well_and_goes_on_where_it_was(self):
         text = TRAIN.replace("[16, 32]", "[16]")
         self.write("study.yaml", text)
@@ -184,9 +200,19 @@ class Study(LaminaTest):
         self.study(None, "--resubmit")
         self.assertEqual(len((self.folder / "calls").read_text().splitlines()), 9)
 
+    def test_what_a_scheduler_would_take_apart_is_not_submitted(self):
+        scheduler = self.write("scheduler", SCHEDULER)
+        scheduler.chmod(0o755)
+        failed = self.study(TRAIN.replace("run: train", "run: [train, --set, \"out=a b\"]") + f"submit: {scheduler}\n",
+                            expect=CONFIG)
+        self.assertIn('without blanks, found "--argument=out=a b"', failed.stderr)
+        self.assertFalse((self.folder / "calls").exists())
+
     def test_what_is_wrong_with_it_is_one_line(self):
         self.write("study.yaml", BENCH.replace("run:", "runs:"))
         self.assert_refused(self.lamina("study", "study.yaml"), CONFIG, "study.yaml:5: runs", "did you mean run?")
+        self.write("study.yaml", BENCH + "to_accuracy: 0.9\n")
+        self.assert_refused(self.lamina("study", "study.yaml"), CONFIG, "study.yaml:7: to_accuracy", "found run: bench")
         self.write("study.yaml", BENCH)
         self.assert_refused(self.lamina("study", "study.yaml", "--only", "e2e"), CONFIG, "--only", "e2e")
         self.assert_refused(self.lamina("study", "nowhere.yaml"), CONFIG, "nowhere.yaml")

@@ -6,7 +6,6 @@ trains for few steps of few samples. What a block needs that is not here stands 
   ```sh not run: REASON              is not; the test lists them all
 """
 
-import json
 import os
 import re
 import shutil
@@ -36,11 +35,6 @@ while (($#)); do
   arguments+=("$1")
   case $1 in
     --steps | --rounds | --repeats) shift; arguments+=(2) ;;
-    --beside)
-      shift
-      printf 'include: [%s, short.yaml]\\n' "$1" >"${{1##*/}}"
-      arguments+=("${{1##*/}}")
-      ;;
   esac
   shift
 done
@@ -48,7 +42,7 @@ case $command in
   train | show | plan | bench) arguments+=({sets}) ;;
 esac
 [[ $command != bench || " ${{arguments[*]}} " == *" --rounds "* ]] || arguments+=(--rounds 1)
-[[ $command != bench || " ${{arguments[*]}} " == *" --steps "* ]] || arguments+=(--steps 2)
+[[ $command != bench || " ${{arguments[*]}} " =~ " --"(steps|beside)" " ]] || arguments+=(--steps 2)
 exec {binary} "${{arguments[@]}}"
 """
 
@@ -65,9 +59,7 @@ class Commands(unittest.TestCase):
             (folder / name).symlink_to(CHECKOUT / name)
         (folder / "build").mkdir()
         (folder / "config.yaml").write_text("include: configs/quickstart.yaml\npipeline: {workers: auto}\n")
-        (folder / "short.yaml").write_text(json.dumps(SHORT))  # which is YAML too
         sets = " ".join(f"--set {section}.{key}={value}" for section, keys in SHORT.items() for key, value in keys.items())
-        program = folder / "build/lamina"
         program.write_text(PROGRAM.format(sets=sets, binary=binary))
         program.chmod(0o755)
         return folder

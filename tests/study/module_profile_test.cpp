@@ -1,6 +1,7 @@
 #include "lamina/study/module_profile.hpp"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "lamina/core/error.hpp"
@@ -197,6 +198,27 @@ TEST(ModuleProfile, KnowsTheMemoryOfAStageFromItsRuns) {
                                                    static_cast<int>(stage.modules.back().index), true);
     EXPECT_GE(cost.peak_bytes, 0.95 * peak) << stage.index;
     EXPECT_LE(cost.peak_bytes, 1.25 * peak) << stage.index;
+  }
+}
+
+TEST(SnapshotBytes, AreOfEveryVersionThatIsHeld) {
+  for (const int lag : {0, 4}) {
+    const RunPlan plan = plan_of(fmt::format(
+        "{{model: {{backbone: resnet14}}, partition: {{modules: 6}}, method: {{framework: dgl, mlaan: "
+        "{{window: "
+        "3}}}}, pipeline: {{stages: 2, threads: 1}}, snapshots: {{lag: {}}}, data: {{name: synthetic}}, "
+        "train: {{batch: 8}}}}",
+        lag));
+    const StageSpec& owner = plan.stages[1];
+    const Stage stage(owner, plan.stage_options, plan.initializer());
+    double bytes = 0;
+    for (const std::string& part : owner.published)
+      for (const at::Tensor& tensor : stage.part_tensors(part)) bytes += static_cast<double>(tensor.nbytes());
+    ASSERT_GT(bytes, 0);
+    for (const StageSpec& spec : plan.stages)  // the first is the only one to shadow them, and all of them
+      EXPECT_EQ(snapshot_bytes(plan, 3, /*lookahead=*/true)(static_cast<int>(spec.modules.front().index),
+                                                            static_cast<int>(spec.modules.back().index)),
+                bytes * (lag + 1));
   }
 }
 

@@ -28,6 +28,9 @@ std::vector<std::string> end_to_end_schedule_names();
 /// Whether workers may share a stage: under streaming and data_parallel, where all that do act alike.
 bool may_share_stages(const std::string& schedule);
 
+/// Whether the schedule deals several stages out to each worker, which are not neighbours.
+bool deals_stages_out(const std::string& schedule);
+
 /// The workers of interleaved_1f1b, which deals the stages out by itself. `replicas`: of each group, as
 /// make_groups() takes them. @throws Error{config} for stages or replicas that it cannot do with.
 std::vector<WorkerGroup> interleaved_groups(int num_stages, const std::vector<std::int64_t>& replicas);

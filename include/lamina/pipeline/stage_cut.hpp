@@ -12,6 +12,9 @@ namespace lamina {
 /// included. Static, so that every worker finds the same cut.
 double training_cost(const ModuleSpec& module);
 
+/// How many stages a configuration asks for.
+std::int64_t num_stages(const IntOrList& stages);
+
 /// Modules of each stage, in order: `stages: N` makes the most expensive stage as cheap as it can be by
 /// training_cost; a list names the last module of every stage but the last.
 /// @throws Error{config} for more stages than modules, or ends out of order or out of range.

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -59,6 +60,11 @@ enum class ProfiledBatch {
 /// than the plan's: names the first field that differs. Error{storage} if it cannot be read.
 ModuleProfile read_profile(const std::filesystem::path& path, const RunPlan& plan,
                            ProfiledBatch batch = ProfiledBatch::same);
+
+/// Bytes of the versions of snapshots that are held for the modules first to last as a stage: as many as the
+/// plan's policy needs, of every part that it publishes or shadows.
+std::function<double(int first, int last)> snapshot_bytes(const RunPlan& plan, std::int64_t window,
+                                                          bool lookahead);
 
 /// Stage costs of a profile, to which they refer: each worker also holds `buffers` messages in and out.
 StageProblem stage_problem(const ModuleProfile& profile, std::int64_t window, bool lookahead, int buffers);

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lamina/pipeline/schedule_play.hpp"
@@ -26,9 +28,9 @@ struct SimulatedPipeline {
   std::uint64_t seed = 0;                ///< of the jitter
   std::vector<double> message_bytes{};   ///< by lane
   std::vector<double> gradient_bytes{};  ///< by stage: what its replicas add up a step
-  std::vector<double> part_bytes{};      ///< by stage: what it publishes at a time
-  LinkSpeed links{};                     ///< of lanes, and of each replica
-  LinkSpeed snapshot_links{};            ///< from each owner to each reader
+  std::map<std::pair<int, int>, double> part_bytes{};  ///< by owner and reader: of the parts that go there
+  LinkSpeed links{};                                   ///< of lanes, and of each replica
+  LinkSpeed snapshot_links{};                          ///< from each owner to each reader
 };
 
 /// Where a worker's seconds went, as far as a simulation knows.

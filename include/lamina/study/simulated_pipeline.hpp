@@ -14,8 +14,8 @@ struct ChainConfig {
   void visit(FieldVisitor& v);
 };
 
-/// What stages of a chain send, add up and publish, in bytes; and how many of the following stages each
-/// shadows.
+/// What stages of a chain send, add up and publish to each reader, in bytes; and how many of the following
+/// stages each shadows.
 struct ChainTraffic {
   double message_bytes = 0;
   double gradient_bytes = 0;
@@ -31,9 +31,10 @@ SimulatedPipeline make_chain(const ChainConfig& config, const ChainTraffic& traf
 /// they add up and publish.
 SimulatedPipeline simulated(const RunPlan& plan, bool measure_parts);
 
-/// Seconds a step, steady, of a plan's stages, each on workers of its own, under the configuration's
-/// schedule. With `streaming` the slowest stage or link; end to end also what the schedule leaves idle, which
-/// no stage's time shows. `bytes_per_s` of a link; 0: no limit.
+/// Seconds a step, steady, of a plan's stages under the configuration's schedule: each on workers of its own,
+/// or dealt out to `pipeline.workers` where the schedule does that (deals_stages_out()). With `streaming` the
+/// slowest stage or link; end to end also what the schedule leaves idle, which no stage's time shows.
+/// `bytes_per_s` of a link; 0: no limit.
 double played_step_s(const StagePlan& plan, PipelineConfig pipeline, double bytes_per_s);
 
 }  // namespace lamina

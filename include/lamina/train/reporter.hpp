@@ -15,6 +15,9 @@
 
 namespace lamina {
 
+/// The first steps of a run, of which its throughput knows nothing: allocator and kernels settle.
+constexpr std::int64_t uncounted_steps = 3;
+
 /// What a person sees of a run.
 enum class Display {
   nothing,
@@ -48,7 +51,7 @@ struct ReporterOptions {
 /// where modules have two branches, and lists by stage, "worker", "busy", "input_wait_s", "room_wait_s",
 /// "snapshot_wait_s", "replica_wait_s", "checkpoint_wait_s", "snapshot_age", "skipped" (1: it left the step
 /// out), "memory_mib", "device_memory_mib"; and one line an evaluation, {"kind":"eval",...}. What a worker
-/// with several stages waited is told by its first. A loss that is not finite is null.
+/// with several stages waited is told by its first. A loss that is not finite, or not there, is null.
 class Reporter {
  public:
   explicit Reporter(ReporterOptions options);
