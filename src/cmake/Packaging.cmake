@@ -3,7 +3,8 @@
 #   bin/lamina               finds its libraries from where it stands, so that the tree may be moved
 #   bin/lamina-run, ...      links to the scripts in share/lamina/launch
 #   lib/lamina/libtorch/     LibTorch's libraries (LAMINA_BUNDLE_LIBTORCH)
-#   share/lamina/            launch, cluster, configs and docs, beside each other as in a checkout
+#   share/lamina/            launch, cluster and configs, beside each other as in a checkout
+#   share/doc/lamina/        README.md and docs
 #   share/man, share/bash-completion
 #                            written by the installed program as it is installed, so that they cannot be of another
 #

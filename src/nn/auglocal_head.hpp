@@ -5,7 +5,7 @@
 namespace lamina {
 
 /// AugLocal's head: blocks as the backbone's, of the widths that lie evenly between where the head stands and
-/// the backbone's end; METHOD section 5.
+/// the backbone's end; docs/method.md, Heads and losses.
 HeadTerm auglocal_term(const MethodConfig& method, const HeadPlace& place);
 
 }  // namespace lamina

@@ -51,7 +51,7 @@ Branch::Branch(const BranchSpec& spec, Role role, const Initializer& init)
       head_(spec.head, spec.head_in(), TensorSet{spec.head_prefix(), spec.head_prefix(), role}, init),
       parameters_(trained(tensors())) {}
 
-// METHOD section 4: the first leap's copy and its EMA see the same input and are added.
+// docs/method.md, Leaps: the first leap's copy and its EMA see the same input and are added.
 at::Tensor Branch::leap(const at::Tensor& features, const EmaBlocks& emas) const {
   at::Tensor z = features;
   for (std::size_t j = 0; j < augs_.size(); ++j) {

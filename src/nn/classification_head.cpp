@@ -11,7 +11,7 @@
 namespace lamina {
 namespace {
 
-constexpr std::int64_t hidden = contrast_features;  // f in METHOD section 5
+constexpr std::int64_t hidden = contrast_features;  // f in docs/method.md, Heads and losses
 
 void append(ChainSpec& chain, ChainSpec more) {
   chain.insert(chain.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
@@ -59,8 +59,8 @@ ChainSpec conv_mlp_head(const FeatureShape& in, std::int64_t outputs) {
           {Flatten{}},     {Linear{hidden}, "fc1"}, {Relu{}}, {Linear{outputs}, "fc"}};
 }
 
-// What `1c2f` is for large images: for 512 channels and for 1024 METHOD's lists, for others what lies on the
-// same line.
+// What `1c2f` is for large images: for 512 channels and for 1024 the published layers, for others what lies
+// on the same line.
 ChainSpec large_conv_head(const FeatureShape& in, std::int64_t outputs) {
   const Conv convs[] = {
       {std::max<std::int64_t>(in.channels / 4, 64), 1}, {256, 3, 2, 1}, {512, 3, 2, 1}, {2048, 1}};

@@ -8,8 +8,8 @@
 
 namespace lamina {
 
-/// The published cut of a backbone into K modules (METHOD section 3): indices of the modules' last blocks,
-/// all but the last module's. Nothing where none is published.
+/// The published cut of a backbone into K modules (docs/method.md, Modules and cuts): indices of the modules'
+/// last blocks, all but the last module's. Nothing where none is published.
 std::optional<std::vector<std::int64_t>> published_cut(const Backbone& backbone, std::int64_t modules);
 
 }  // namespace lamina

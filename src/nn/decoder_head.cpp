@@ -17,8 +17,8 @@ struct Rung {
   std::int64_t kernel;
 };
 
-// For large images the map grows by two at a time while it loses channels. METHOD lists the widths for 512
-// and for 1024 channels; others lie on the same line.
+// For large images the map grows by two at a time while it loses channels. The widths for 512 and for 1024
+// channels are published; others lie on the same line.
 std::vector<Rung> rungs(const FeatureShape& in, const FeatureShape& picture, bool large) {
   const std::int64_t side = picture.height;
   if (!large) return {{side, 12, 3}, {side, picture.channels, 3}};

@@ -24,7 +24,7 @@ at::Tensor cross_entropy(const HeadTerm&, const at::Tensor& logits, const Target
 }
 
 // A sample that is alone in its class has nothing to be drawn to: it is one of the others' negatives, and the
-// mean leaves it out. The row's maximum, which METHOD subtracts, is log_softmax's own business.
+// mean leaves it out. That no exponential overflows is log_softmax's own business.
 at::Tensor contrast(const HeadTerm&, const at::Tensor& features_BF, const Targets& targets) {
   const at::Tensor z = unit_rows(features_BF);
   const at::Tensor itself = at::eye(z.size(0), targets.y_B.options().dtype(at::kBool));

@@ -4,7 +4,7 @@
 
 namespace lamina {
 
-/// A term's loss without its weight, a scalar: mean over the samples. METHOD section 5.
+/// A term's loss without its weight, a scalar: mean over the samples. docs/method.md, Heads and losses.
 /// @throws Error{contract} if the term needs an image that is not there, or has another shape.
 at::Tensor term_loss(const HeadTerm& term, const at::Tensor& output, const Targets& targets);
 

@@ -111,8 +111,8 @@ Packet Stage::process(Packet packet) {
   return packet;
 }
 
-// METHOD section 6: one forward a module; every window's gradient pulled back through the open modules; a
-// module is updated as soon as no window needs it any more.
+// docs/method.md, The step: one forward a module; every window's gradient pulled back through the open
+// modules; a module is updated as soon as no window needs it any more.
 at::Tensor Stage::train(Packet& packet) {
   WindowSweep sweep(options_.window, [&](WindowSweep::Closed closed) {
     const Module& module = parts_[closed.part].module;

@@ -9,7 +9,7 @@
 
 namespace lamina {
 
-/// The open graphs of a step: the modules of the window that is being computed, METHOD section 6.
+/// The open graphs of a step: the modules of the window that is being computed; docs/method.md, The step.
 ///
 /// A module is opened with its forward; its own and its window's gradients are added; a window's gradient is
 /// pulled back through all open modules; and the oldest is closed, which frees its graph, once the last

@@ -96,7 +96,7 @@ def check_finite_differences():
 
 
 def one_forward(config, params, x, y, image):
-    """Gradients with one forward per module and one pullback per window, as section 6 of the method has it."""
+    """Gradients with one forward per module and one pullback per window, docs/method.md, The step."""
     p = {name: tensor.clone().requires_grad_(reference.is_trained(name)) for name, tensor in params.items()}
     modules, last = config.modules, config.num_modules - 1
     inputs, outputs, a = [], [], x

@@ -1,4 +1,4 @@
-"""cluster/kubeflow/mpijob.yaml against the fields that the operator documents. No operator was at hand.
+"""cluster/kubeflow/mpijob.yaml against the fields that the operator documents; no operator runs it.
 
 Source: kubeflow/mpi-operator, sdk/python/v2beta1/docs (V2beta1MPIJobSpec, V2beta1RunPolicy, V2beta1ReplicaSpec), and
 pkg/apis/kubeflow/v2beta1/types.go for the values; for pods the Kubernetes API reference, core/v1.

@@ -46,7 +46,7 @@ Branch copy_of(const Branch& branch, const BranchSpec& spec, Role role) {
   return copy;
 }
 
-// METHOD section 4 on blocks of its own, which hold the values of the branch and of the EMAs.
+// docs/method.md, Leaps, on blocks of its own, which hold the values of the branch and of the EMAs.
 struct Lam {
   Lam(const Branch& branch, const EmaBlocks& emas) : spec(branch.spec()) {
     const auto from = by_name(branch.tensors());

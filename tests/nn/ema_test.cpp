@@ -4,7 +4,7 @@
 
 #include "nn/examples.hpp"
 
-// The EMAs of blocks that modules keep for LAMs: METHOD section 4.
+// The EMAs of blocks that modules keep for LAMs: docs/method.md, Leaps.
 namespace lamina {
 namespace {
 

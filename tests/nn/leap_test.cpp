@@ -22,7 +22,7 @@ LeapSets sets_of(const Backbone& net, std::int64_t modules, const WordOrLists& l
   return leap_sets(net, cut_into_modules(net, {.modules = modules}), leaps, release);
 }
 
-// METHOD section 4, row by row: the modules from..to leap to these blocks.
+// docs/method.md, Leaps, row by row: the modules from..to leap to these blocks.
 struct Modules {
   std::size_t from, to;
   const char* set;

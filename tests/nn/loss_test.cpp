@@ -52,7 +52,7 @@ TEST(Loss, CrossEntropyIsTheMeanOfTheLabelsNegativeLogProbabilities) {
   EXPECT_NEAR(loss_of(LossKind::cross_entropy, output, targets), expected, 1e-12);
 }
 
-// METHOD's formula, sum by sum.
+// The formula of docs/method.md, Heads and losses, sum by sum.
 double contrast_by_loops(const at::Tensor& features, const std::vector<std::int64_t>& y) {
   const Rows z = rows_of(features);
   double sum = 0;
@@ -140,7 +140,8 @@ TEST(Loss, QuartersTogetherAreTheWholeRowByRow) {
   EXPECT_NEAR(sum / 4, loss_of(LossKind::reconstruction, output, targets), 1e-12);
 }
 
-// Rows as METHOD makes them of feature maps: the deviation of every channel over its places.
+// Rows as docs/method.md, Heads and losses, makes them of feature maps: the deviation of every channel over
+// its places.
 Rows deviations(const at::Tensor& map_BCHW) {
   Rows rows;
   for (std::int64_t b = 0; b < map_BCHW.size(0); ++b) {

@@ -9,9 +9,10 @@
 
 namespace lamina::tests {
 
-/// METHOD sections 4 to 6 as they are written, for a whole network at once: every loss of every module is
-/// computed by itself, from the window's input on, and differentiated by autograd. Nothing is shared between
-/// losses. It has tensors of its own, by the names of the trainer's, with the same first values.
+/// docs/method.md, Windows, with leaps, heads and losses, as they are written, for a whole network at once:
+/// every loss of every module is computed by itself, from the window's input on, and differentiated by
+/// autograd. Nothing is shared between losses. It has tensors of its own, by the names of the trainer's, with
+/// the same first values.
 class NaiveStep {
  public:
   using Tensors = std::map<std::string, at::Tensor>;

@@ -6,7 +6,7 @@ namespace lamina {
 namespace {
 
 TEST(EpochLr, GivesTheRatesOfTheRecipe) {
-  // METHOD section 6: E = 400, lr 0.8, 10 epochs of warm-up; printed to four digits.
+  // docs/method.md, Recipe: E = 400, lr 0.8, 10 epochs of warm-up; printed to four digits.
   const auto at = [](std::int64_t epoch) { return epoch_lr(0.8, 400, 10, epoch); };
   EXPECT_NEAR(at(1), 0.0100, 5e-5);
   EXPECT_NEAR(at(2), 0.0890, 5e-5);
@@ -17,7 +17,7 @@ TEST(EpochLr, GivesTheRatesOfTheRecipe) {
 }
 
 TEST(EpochLr, WithoutWarmUpIsACosine) {
-  // METHOD section 6, ImageNet: a cosine from epoch 0.
+  // docs/method.md, Recipe, ImageNet: a cosine from epoch 0.
   EXPECT_EQ(epoch_lr(0.05, 150, 0, 1), 0.05);
   EXPECT_NEAR(epoch_lr(1.0, 4, 0, 3), 0.5, 1e-12);
   EXPECT_GT(epoch_lr(0.05, 150, 0, 150), 0);

@@ -35,7 +35,7 @@ class Dataset {
   }
 };
 
-/// How images become a network's input: the augmentation of METHOD.md section 6 as data.
+/// How images become a network's input: the augmentation of docs/method.md, Recipe, as data.
 struct Recipe {
   enum class Pad { none, zero, reflect };
   Pad pad = Pad::none;  ///< training only, around the image before the random crop

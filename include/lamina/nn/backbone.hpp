@@ -58,7 +58,7 @@ struct ModelConfig {
   void visit(FieldVisitor& v);
 };
 
-/// A network of METHOD section 2 for images of `image` shape:
+/// A network of docs/method.md, Backbones, for images of `image` shape:
 ///
 /// * torchvision's names mean torchvision's networks for ImageNet: resnet34, resnet50, resnet101, resnet152,
 ///   resnext101_32x8d, vgg13_bn, vgg19_bn. Images may be of other sizes (a VGG needs 32x32).

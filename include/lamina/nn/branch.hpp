@@ -15,8 +15,8 @@ struct LeapSpec {
   bool with_ema = false;
 };
 
-/// What looks at a module's output and trains by it: a head, before it a LAM or nothing; METHOD sections 1
-/// and 4. Its gradient goes to the module alone (own) and through the module's window (window), by weight.
+/// What looks at a module's output and trains by it: a head, before it a LAM or nothing; docs/method.md,
+/// Leaps. Its gradient goes to the module alone (own) and through the module's window (window), by weight.
 struct BranchSpec {
   std::string name;  ///< independent | cascaded | classifier
   std::int64_t module = 0;
@@ -56,7 +56,7 @@ class Branch {
   const BranchSpec& spec() const { return spec_; }
 
   /// Loss and gradients. The features are detached first: the gradient reaches the module only through the
-  /// result (METHOD section 6, "detach at the gradient").
+  /// result (docs/method.md, The step).
   BranchResult train(const at::Tensor& features, const Targets& targets, const EmaBlocks& emas) const;
 
   /// The classifier's loss on the test set; parameters' gradients are empty. Not for branches with leaps.

@@ -24,7 +24,8 @@ struct HeadPlace {
   FeatureShape in{};       ///< of that output
 };
 
-/// The head with which the method's framework trains a module that is not the last; METHOD section 5.
+/// The head with which the method's framework trains a module that is not the last; docs/method.md, Heads and
+/// losses.
 ///
 /// Its tensors are called, behind the head's prefix: as their layers where the head only classifies ("conv1",
 /// "bn1", "fc", ...); "task.*" and "decoder.*" ("decoder.<quarter>.*" under hpff); "predict.fc" and

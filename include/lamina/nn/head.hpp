@@ -14,7 +14,7 @@ struct Targets {
   at::Tensor image_BCHW{};  ///< where a head needs it: uint8, or floating in [0,1]; the augmented image
 };
 
-/// How a term compares its output with the targets; METHOD section 5.
+/// How a term compares its output with the targets; docs/method.md, Heads and losses.
 enum class LossKind {
   cross_entropy,   ///< output {B, classes} with the labels
   contrast,        ///< output {B, features}: supervised contrastive, temperature 0.07

@@ -50,8 +50,8 @@ class Initializer {
   /// Makes frozen tensors full of NaN: of copies that somebody fills before their first use.
   Initializer blank() const;
 
-  /// Convolution weight, OIHW with `in` input channels a group, N(0, sqrt(2 / (kernel^2 * out))); METHOD
-  /// section 2.
+  /// Convolution weight, OIHW with `in` input channels a group, N(0, sqrt(2 / (kernel^2 * out)));
+  /// docs/method.md, Backbones.
   at::Tensor conv_weight(const TensorName& name, std::int64_t out, std::int64_t in,
                          std::int64_t kernel) const;
   /// Weight {out, in} or bias {out} of a linear layer, U(-1/sqrt(in), 1/sqrt(in)): LibTorch's default.

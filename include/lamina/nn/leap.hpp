@@ -8,8 +8,8 @@
 
 namespace lamina {
 
-/// The blocks that each LAM leaps to, METHOD section 4: by module but the last, indices into the backbone's
-/// blocks.
+/// The blocks that each LAM leaps to, by module but the last: indices into the backbone's blocks;
+/// docs/method.md, Leaps.
 ///
 /// `leaps` is "auto": the published set of this backbone and cut, under `release` those of the released code
 /// as well, or else the general rule; "next": the first block of the next module (MAN); or a list of blocks

@@ -39,7 +39,7 @@ struct ModuleSpec {
 std::vector<ModuleSpec> make_modules(const Backbone& backbone, const std::vector<std::int64_t>& ends,
                                      const MethodConfig& method);
 
-/// One forward of a module, with its graph kept for pullbacks (METHOD section 6).
+/// One forward of a module, with its graph kept for pullbacks (docs/method.md, The step).
 struct Pass {
   at::Tensor input;     ///< a leaf: no gradient crosses it but by pull_to_input
   at::Tensor output{};  ///< holds the graph
@@ -74,7 +74,7 @@ class Module {
   const Branch& classifier() const;
 
   /// ema = momentum * ema + (1 - momentum) * live, for the EMAs that are updated. To be called once a step,
-  /// before the optimizer (METHOD section 4).
+  /// before the optimizer (docs/method.md, Leaps).
   void update_emas(double momentum) const;
 
   /// An EMA that this module keeps.
@@ -103,7 +103,7 @@ class Module {
 };
 
 /// A later module as a stage before it sees it: copies of its blocks and of the branch that its window runs
-/// through, for gradients to its input alone (DESIGN, "Windows across a stage boundary").
+/// through, for gradients to its input alone (docs/method.md, As a pipeline).
 class ShadowModule {
  public:
   ShadowModule(const ModuleSpec& spec, const Initializer& init);

@@ -16,7 +16,7 @@ struct PartitionConfig {
   void visit(FieldVisitor& v);
 };
 
-/// The blocks that end the modules, all but the last module's: METHOD section 3.
+/// The blocks that end the modules, all but the last module's: docs/method.md, Modules and cuts.
 ///
 /// `table` takes the published cut of this backbone and K, or `uniform` where none is published. `uniform`
 /// spreads the blocks evenly, `cost` spreads their multiply-adds (static: a measured cut is for `lamina

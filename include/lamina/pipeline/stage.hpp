@@ -39,7 +39,7 @@ enum class OnNonfinite {
 /// How a stage's modules are trained.
 struct StageOptions {
   SgdConfig sgd{};
-  std::int64_t window = 1;  ///< k of METHOD section 3
+  std::int64_t window = 1;  ///< k, the modules that one cascaded loss trains: docs/method.md, Windows
   double ema_momentum = 0.995;
   double sleep_s = 0;  ///< > 0: a training step sleeps so long and computes nothing, for studies of schedules
   double sleep_deviation = 0;  ///< of that time from step to step, as a part of it: see jitter()
@@ -71,8 +71,9 @@ using ModuleObserver = std::function<void(std::int64_t module, bool shadow)>;
 /// Threads  one at a time.
 /// Device   its tensors', which is the Initializer's; packets come and leave there.
 /// Memory   between steps parameters, momentum, buffers and shadows only; within a step the graphs of at most
-///          k modules (METHOD section 6) and of one branch. End to end: the graphs, or with `recompute` the
-///          inputs, of the micro-batches between their forward and their backward, and one sum of gradients.
+///          k modules (docs/method.md, The step) and of one branch. End to end: the graphs, or with
+///          `recompute` the inputs, of the micro-batches between their forward and their backward, and one
+///          sum of gradients.
 class Stage {
  public:
   struct Part {

@@ -29,7 +29,7 @@ struct TrainConfig {
   std::int64_t seed = 0;
   double lr = 0.1;
   double warmup_epochs = 10;          ///< may be a fraction under lr_schedule: step
-  std::string lr_schedule = "epoch";  ///< epoch (METHOD section 6) | step
+  std::string lr_schedule = "epoch";  ///< epoch (docs/method.md, Recipe) | step
   std::int64_t eval_every_steps = 0;  ///< 0: after every epoch; always at the end
   std::string stop_before{};          ///< stop once the run is so old (duration.hpp); empty: never
   EarlyStopConfig early_stop{};
