@@ -25,10 +25,8 @@ class Bell {
   /// @throws Error with abort()'s kind and reason, if it is not ready and the transport is aborted.
   template <class Ready>
   bool wait(Lock& held, Seconds limit, Ready ready) {
-    // A day is endless here, and does not overflow the clock as an infinite limit would.
-    const Seconds bounded = limit < Seconds(86400) ? limit : Seconds(86400);
     ++num_waiting_;
-    changed_.wait_for(held, bounded, [&] { return ready() || aborted_; });
+    changed_.wait_for(held, for_a_wait(limit), [&] { return ready() || aborted_; });
     --num_waiting_;
     const bool is_ready = ready();
     if (!is_ready) require_running(held);

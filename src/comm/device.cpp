@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "lamina/core/error.hpp"
+#include "lamina/core/process.hpp"
 
 namespace lamina {
 
@@ -62,7 +63,7 @@ double peak_device_mib(at::Device device) {
   if (device.is_cpu()) return 0;
   constexpr auto all = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
   const auto stats = c10::getDeviceAllocator(device.type())->getDeviceStats(device.index());
-  return static_cast<double>(stats.allocated_bytes[all].peak) / (1 << 20);
+  return static_cast<double>(stats.allocated_bytes[all].peak) / mib;
 }
 
 }  // namespace lamina

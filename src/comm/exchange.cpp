@@ -81,8 +81,7 @@ class TcpExchange final : public Exchange {
       for (const auto& [peer, link] : links_) link->finish();
       check_finished();
     });
-    // A day is endless here, and does not overflow the clock as an infinite limit would.
-    if (all_closed.wait_for(std::min(limit, Seconds(86400))) == std::future_status::ready) return;
+    if (all_closed.wait_for(for_a_wait(limit)) == std::future_status::ready) return;
     asio::post(io_, [this, limit] { break_off_rest(limit); });
     all_closed.get();
   }
@@ -108,7 +107,7 @@ class TcpExchange final : public Exchange {
       } catch (const std::exception& error) {
         events_.failed(options_.worker,
                        Error(ErrorKind::contract, fmt::format("worker {}'s exchange of snapshots: {}",
-                                                              options_.worker, error.what())));
+                                                              options_.worker, as_error(error).what())));
       }
     }
   }

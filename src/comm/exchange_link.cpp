@@ -18,7 +18,7 @@ namespace {
 // Losses show within the timeout, whether data are under way (user timeout) or not (keepalive), and no more
 // is left to the kernel than keeps the link busy: what it holds can no longer be replaced by something newer.
 void tune(tcp::socket& socket, Seconds timeout) {
-  const int timeout_s = std::clamp(static_cast<int>(std::min(timeout.count(), 86400.0)), 2, 86400);
+  const int timeout_s = std::clamp(static_cast<int>(for_a_wait(timeout).count()), 2, 86400);
   constexpr int num_probes = 2;
   struct Option {
     int level;
@@ -107,7 +107,7 @@ asio::awaitable<void> ExchangeLink::read_all(Self self) {
     self->fail(error);
   } catch (const std::exception& error) {
     self->fail(Error(ErrorKind::contract, fmt::format("worker {} failed on a snapshot from worker {}: {}",
-                                                      self->worker_, self->peer_, error.what())));
+                                                      self->worker_, self->peer_, as_error(error).what())));
   }
   self->is_reading_ = false;
   self->close_if_done();
@@ -143,7 +143,7 @@ asio::awaitable<void> ExchangeLink::write_all(Self self, std::string greeting) {
     // The reader judges: it meets the same breakage, but before it a goodbye that may have come.
   } catch (const std::exception& error) {
     self->fail(Error(ErrorKind::contract, fmt::format("worker {} failed to send a snapshot to worker {}: {}",
-                                                      self->worker_, self->peer_, error.what())));
+                                                      self->worker_, self->peer_, as_error(error).what())));
   }
   self->is_writing_ = false;
   self->close_if_done();

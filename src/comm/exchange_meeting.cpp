@@ -36,9 +36,8 @@ bool is_hanging_up(const boost::system::error_code& error) {
          error == asio::error::broken_pipe;
 }
 
-// A day is endless here, and does not overflow the clock as an infinite limit would.
 Clock::duration bounded(Seconds limit) {
-  return std::chrono::duration_cast<Clock::duration>(std::min(limit, Seconds(86400)));
+  return std::chrono::duration_cast<Clock::duration>(for_a_wait(limit));
 }
 
 std::string whereabouts(const tcp::socket& socket) {

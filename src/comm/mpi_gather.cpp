@@ -1,7 +1,11 @@
 #include "comm/mpi_gather.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
+
+#include "lamina/core/error.hpp"
 
 namespace lamina {
 
@@ -56,8 +60,12 @@ void MpiGather::receive_from(int peer) {
 }
 
 void MpiGather::receive_text_from(int peer) {
-  const auto text = std::make_shared<std::string>();
-  text->resize(static_cast<std::size_t>(sizes_[static_cast<std::size_t>(peer)]));
+  const int num_bytes = sizes_[static_cast<std::size_t>(peer)];
+  if (num_bytes < 0)
+    throw Error(ErrorKind::contract,
+                fmt::format("worker {} gathers: expected the length of worker {}'s text, found {}",
+                            progress_.rank(), peer, num_bytes));
+  const auto text = std::make_shared<std::string>(static_cast<std::size_t>(num_bytes), '\0');
   Transfer transfer{.kind = Transfer::Kind::receive, .finished = [self = shared_from_this(), peer, text] {
                       self->take(peer, std::move(*text));
                     }};

@@ -71,8 +71,7 @@ class Start {
 
   Place await(Seconds limit) {
     std::future<Place> place = place_.get_future();
-    // A day is endless here, and does not overflow the clock as an infinite limit would.
-    if (place.wait_for(std::min(limit, Seconds(86400))) != std::future_status::ready) {
+    if (place.wait_for(for_a_wait(limit)) != std::future_status::ready) {
       is_given_up_ = !is_decided_.exchange(true);
       if (is_given_up_) {
         const MpiLaunch launch = mpi_launch();
@@ -141,7 +140,7 @@ void MpiProgress::run() {
     serve();
   } catch (const std::exception& error) {
     healthy = false;
-    bell_->abort(error.what());
+    bell_->abort(as_error(error).what());
   }
   std::unique_lock lock(mutex_);
   wake_.wait(lock, [this] { return stopping_ || abort_code_; });

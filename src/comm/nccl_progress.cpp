@@ -77,7 +77,7 @@ void NcclProgress::run() {
   } catch (const Error& error) {
     fail(error);
   } catch (const std::exception& error) {
-    fail(Error(ErrorKind::device, error.what()));
+    fail(Error(ErrorKind::device, as_error(error).what()));
   }
 }
 

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -87,6 +89,25 @@ std::vector<std::vector<int>> place(const std::vector<Core>& cores, const std::v
       if (places[i] == all) places[i].clear();
     }
   return places;
+}
+
+// Containers of one machine have host names of their own.
+int threads_each(const std::vector<Seat>& seats) {
+  std::map<int, int> num_on;             // workers by processor
+  std::map<std::string, int> num_under;  // by host name
+  for (const Seat& seat : seats) {
+    ++num_under[seat.host];
+    for (const int processor : seat.processors) ++num_on[processor];
+  }
+  double least = std::numeric_limits<double>::max();
+  for (const Seat& seat : seats) {
+    double share = 0;
+    for (const int processor : seat.processors) share += 1.0 / num_on[processor];
+    if (seat.quota > 0) share = std::min(share, std::ceil(seat.quota) / num_under[seat.host]);
+    least = std::min(least, share);
+  }
+  constexpr double rounding = 1e-6;  // three thirds may come to less than 1
+  return std::max(1, static_cast<int>(least + rounding));
 }
 
 void require_own_devices(const std::vector<Seat>& seats) {

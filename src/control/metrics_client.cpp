@@ -13,6 +13,7 @@
 
 #include "control/asio.hpp"
 #include "control/figure_fields.hpp"
+#include "control/within.hpp"
 #include "lamina/core/error.hpp"
 
 namespace lamina {
@@ -22,14 +23,22 @@ namespace beast = boost::beast;
 namespace http = beast::http;
 using Response = http::response<http::string_body>;
 
-asio::awaitable<Response> get(const HostPort& from, Seconds limit) {
-  const auto executor = co_await asio::this_coro::executor;
-  tcp::resolver resolver(executor);
-  const auto found =
-      co_await resolver.async_resolve(from.host, std::to_string(from.port), asio::use_awaitable);
-  beast::tcp_stream stream(executor);
-  stream.expires_after(std::chrono::duration_cast<std::chrono::milliseconds>(limit));
-  co_await stream.async_connect(found, asio::use_awaitable);
+using Addresses = tcp::resolver::results_type;
+
+// The system looks a name up for as long as it likes, minutes even, and cannot be called off.
+Addresses look_up(const HostPort& from, Seconds limit) {
+  const std::optional<Addresses> found = within(limit, [from] {
+    asio::io_context io;
+    return tcp::resolver(io).resolve(from.host, std::to_string(from.port));
+  });
+  if (!found) throw boost::system::system_error(asio::error::timed_out);
+  return *found;
+}
+
+asio::awaitable<Response> get(const HostPort& from, const Addresses& addresses, Clock::time_point end) {
+  beast::tcp_stream stream(co_await asio::this_coro::executor);
+  stream.expires_at(end);
+  co_await stream.async_connect(addresses, asio::use_awaitable);
   http::request<http::empty_body> request(http::verb::get, "/metrics", 11);
   request.set(http::field::host, from.host);
   request.set(http::field::connection, "close");
@@ -124,10 +133,12 @@ RunFigures figures_in(const std::string& text) {
 }
 
 RunFigures fetch_figures(const HostPort& endpoint, Seconds limit) {
-  asio::io_context io;
-  std::future<Response> asked = asio::co_spawn(io, get(endpoint, limit), asio::use_future);
-  io.run();
+  const Clock::time_point end = Clock::now() + std::chrono::duration_cast<Clock::duration>(limit);
   try {
+    const Addresses addresses = look_up(endpoint, limit);
+    asio::io_context io;
+    std::future<Response> asked = asio::co_spawn(io, get(endpoint, addresses, end), asio::use_future);
+    io.run();
     const Response response = asked.get();
     if (response.result() != http::status::ok)
       throw Error(ErrorKind::config,

@@ -172,6 +172,8 @@ class Clients {
     } catch (const boost::system::system_error& e) {
       if (is_no_request(e.code()) || (!has_asked && e.code() == beast::error::timeout))
         refusals_.note("without a request", from, e.code().message());
+    } catch (const std::exception& e) {
+      refusals_.note("without an answer", from, e.what());
     }
     streams_.remove(stream);
   }

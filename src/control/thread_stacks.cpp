@@ -21,6 +21,7 @@ namespace {
 
 constexpr int deepest = 64;
 constexpr int own_frames = 2;  // the handler's, and the system's call of it
+constexpr double longest_answer_s = 0.5;
 
 int signal_to_ask_by() {
   return SIGRTMIN + 4;
@@ -69,7 +70,7 @@ std::vector<void*> addresses_of(int thread, Seconds limit) {
     int asked = thread;
     if (watch.elapsed_s() > limit.count() && reply.asked.compare_exchange_strong(asked, Reply::nobody))
       return {};
-    if (watch.elapsed_s() > 2 * limit.count()) {
+    if (watch.elapsed_s() > limit.count() + longest_answer_s) {
       handler_hangs = true;
       return {};
     }
@@ -120,9 +121,14 @@ class Symbols {
 
 std::vector<ThreadStack> thread_stacks(Seconds limit) {
   prepare_to_ask();
+  const Stopwatch watch;
   const std::vector<int> threads = other_threads();
   std::vector<std::vector<void*>> addresses;
-  for (const int thread : threads) addresses.push_back(addresses_of(thread, limit));
+  for (const int thread : threads) {
+    const double left_s = std::max(0.0, limit.count() - watch.elapsed_s());
+    const auto num_left = static_cast<double>(threads.size() - addresses.size());
+    addresses.push_back(addresses_of(thread, Seconds(left_s / num_left)));
+  }
   // Only now, when all have been asked: names take locks and time.
   Symbols symbols;
   std::vector<ThreadStack> stacks;

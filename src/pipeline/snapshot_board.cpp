@@ -61,8 +61,7 @@ SnapshotBoard::SnapshotPtr SnapshotBoard::at(const std::string& part, std::int64
     const Versions& there = versions(part);
     return closed_ || (!there.empty() && there.back()->version >= version);
   };
-  // A day is endless here, and does not overflow the clock as an infinite limit would.
-  changed_.wait_for(lock, std::min(limit, Seconds(86400)), is_decided);
+  changed_.wait_for(lock, for_a_wait(limit), is_decided);
 
   const Versions& there = versions(part);
   const auto found = std::find_if(there.begin(), there.end(),

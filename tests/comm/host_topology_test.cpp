@@ -66,7 +66,7 @@ TEST(HostTopology, OfThisHostHasTheProcessorsThatThisThreadMayUse) {
     processors.insert(processors.end(), core.processors.begin(), core.processors.end());
   std::sort(processors.begin(), processors.end());
   const std::vector<int> usable = here.usable_processors();
-  EXPECT_EQ(static_cast<int>(usable.size()), usable_processors());
+  EXPECT_GE(static_cast<int>(usable.size()), usable_processors()) << "a quota may leave fewer at a time";
   EXPECT_TRUE(std::includes(processors.begin(), processors.end(), usable.begin(), usable.end()));
 }
 

@@ -119,6 +119,41 @@ TEST(Place, WhomALauncherHasBoundStays) {
   EXPECT_THAT(place(two_nodes, seats, Binding::cores), Each(IsEmpty()));
 }
 
+TEST(ThreadsEach, ProcessorsThatAllMayUseAreShared) {
+  EXPECT_EQ(threads_each(seats_on(range(0, 8), 1)), 8);
+  EXPECT_EQ(threads_each(seats_on(range(0, 8), 3)), 2);
+  for (int num = 1; num <= 64; ++num) {
+    EXPECT_EQ(threads_each(seats_on(range(0, 5 * num), static_cast<std::size_t>(num))), 5) << num;
+    EXPECT_EQ(threads_each(seats_on(range(0, num - 1), static_cast<std::size_t>(num))), 1) << num;
+  }
+}
+
+TEST(ThreadsEach, WhoIsBoundHasItsProcessorsToItself) {
+  std::vector<Seat> seats = seats_on(range(0, 8), 2);
+  seats[1].processors = range(8, 16);
+  EXPECT_EQ(threads_each(seats), 8);
+  seats.insert(seats.end(), {seats[0], seats[1]});  // two beside each node
+  EXPECT_EQ(threads_each(seats), 4);
+  seats[3].processors = range(0, 16);
+  EXPECT_EQ(threads_each(seats), 2) << "three share the first node";
+}
+
+TEST(ThreadsEach, AllHaveAsManyAsTheOneWithTheLeast) {
+  std::vector<Seat> seats = seats_on(range(0, 6), 2);
+  seats[1].processors = range(6, 8);
+  EXPECT_EQ(threads_each(seats), 2);
+}
+
+TEST(ThreadsEach, AQuotaIsSharedByTheWorkersOfItsContainer) {
+  std::vector<Seat> seats = seats_on(range(0, 64), 4);
+  for (Seat& seat : seats) seat.quota = 7.5;
+  EXPECT_EQ(threads_each(seats), 2);
+  for (std::size_t i = 0; i < seats.size(); ++i) seats[i].host = fmt::format("pod{}", i);
+  EXPECT_EQ(threads_each(seats), 8);
+  for (Seat& seat : seats) seat.quota = 0.5;
+  EXPECT_EQ(threads_each(seats), 1);
+}
+
 TEST(RequireOwnDevices, TwoRanksOnOneGpuAreNamedWithWhatToDo) {
   std::vector<Seat> seats = beside({0, 0, 1, 1});
   EXPECT_NO_THROW(require_own_devices(seats));

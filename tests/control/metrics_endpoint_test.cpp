@@ -7,6 +7,8 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
+#include <stdexcept>
+#include <utility>
 
 #include "control/some_figures.hpp"
 #include "lamina/control/metrics_client.hpp"
@@ -132,6 +134,20 @@ TEST(MetricsEndpoint, WhatIsNoRequestIsToldOnceAndCounted) {
   const std::string log = testing::internal::GetCapturedStderr();
   EXPECT_THAT(log, HasSubstr("metrics.listen turned away 4 strangers in all: 4 without a request"));
   EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 2) << log;
+}
+
+TEST(MetricsEndpoint, FiguresThatCannotBeHadEndOneRequestAndNothingElse) {
+  testing::internal::CaptureStderr();
+  {
+    const MetricsEndpoint endpoint("0", [is_first = true]() mutable -> RunFigures {
+      if (std::exchange(is_first, false)) throw std::length_error("no figures yet");
+      return some_figures();
+    });
+    expect_error([&] { fetch_figures(reached_at(endpoint), limit); }, ErrorKind::config,
+                 HasSubstr("expected a run's metrics endpoint"));
+    EXPECT_EQ(to_numbers(fetch_figures(reached_at(endpoint), limit)), to_numbers(some_figures()));
+  }
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("no figures yet"));
 }
 
 TEST(MetricsClient, NobodyThereIsOneLine) {

@@ -26,9 +26,9 @@ class HostCopies {
 
   /// Copies the tensors as they are here in the caller's stream, and has `done` called with the copies once
   /// they are there, in the order of the calls. Waits only while the copies of several calls are under way.
-  /// @throws what an earlier `done` threw, or Error{device}.
   /// `into`: copies that an earlier call made of tensors of the same sizes and strides, to be filled anew;
   /// none: new ones are made.
+  /// @throws what an earlier `done` threw, for the CPU what this one throws, or c10::Error of the device.
   virtual void download(const std::vector<at::Tensor>& tensors, Done done, std::vector<at::Tensor> into) = 0;
   void download(const std::vector<at::Tensor>& tensors, Done done) { download(tensors, std::move(done), {}); }
 

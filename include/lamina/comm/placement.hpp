@@ -18,6 +18,7 @@ struct Seat {
   std::vector<int> processors;  ///< that it may run on, rising
   std::string device{};         ///< the PCI bus id of its GPU, e.g. "0000:81:00.0"; empty on the CPU
   int device_node = -1;         ///< the NUMA node beside that; -1: none, or unknown
+  double quota = 0;             ///< processors' worth of time that its container has; 0: no limit
 };
 
 /// How finely a host is divided among its workers.
@@ -36,6 +37,11 @@ enum class Binding {
 /// Workers that may run on different processors have been bound already, e.g. by mpirun, and stay so.
 std::vector<std::vector<int>> place(const std::vector<Core>& cores, const std::vector<Seat>& seats,
                                     Binding binding);
+
+/// How many threads each of a machine's workers is to have, given the seats of all: as many as the one that
+/// can keep the fewest busy, and at least 1. A processor is shared by those that may run on it, a quota by
+/// those of one host name.
+int threads_each(const std::vector<Seat>& seats);
 
 /// NCCL has no two ranks on one device, unless NCCL_MULTI_RANK_GPU_ENABLE=1 tells it to. `seats` are all
 /// workers'.

@@ -91,7 +91,10 @@ class Transport {
   virtual int num_workers() const = 0;
 
   /// Opens the lanes, numbered from 0 in this order. Collective, once, before any other call
-  /// but all_gather().
+  /// but all_gather(). Between processes it waits for all workers, for as long as the transport was told to
+  /// wait for its start.
+  /// @throws Error{contract} if the lanes are open already, one makes no sense, or another worker opens other
+  /// lanes; Error{timeout}, Error{peer_lost}
   virtual void open(const std::vector<LaneSpec>& lanes) = 0;
 
   /// @throws Error{contract} if this worker is not the lane's `from` end, the message does not fit the lane's

@@ -8,7 +8,8 @@
 
 namespace lamina {
 
-/// What a MetricsEndpoint shows. Blocking, for `limit` at most.
+/// What a MetricsEndpoint shows. Blocking, for `limit` at most; a lookup of the host's name that takes longer
+/// is left behind, on a thread of its own.
 /// @throws Error{config} if nobody answers there in time, or what answers is not such an endpoint.
 RunFigures fetch_figures(const HostPort& endpoint, Seconds limit);
 

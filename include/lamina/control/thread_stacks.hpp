@@ -19,7 +19,8 @@ struct ThreadStack {
 /// the heap; they get their names afterwards.
 ///
 /// Threads  one call at a time. A thread that blocks the signal, or does not wake, has no frames.
-/// Blocking for at most `limit` a thread, and a second or so for the names.
+/// Blocking for about `limit` in all, of which each thread has its share of what those before it have left;
+///          and a second or so for the names.
 std::vector<ThreadStack> thread_stacks(Seconds limit);
 
 /// A line a thread and a line a frame.
