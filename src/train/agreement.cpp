@@ -67,9 +67,9 @@ std::string hear_first(Transport& transport, Seconds limit, const std::function<
   if (transport.worker() == 0) {
     try {
       word["said"] = act();
-    } catch (const Error& e) {
-      error = e;
-      word["error"] = e.what();
+    } catch (const std::exception& e) {
+      error = as_error(e);
+      word["error"] = error->what();
     }
   }
   const Json first = Json::parse(transport.all_gather(word.dump(), limit).front());

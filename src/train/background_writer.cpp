@@ -29,9 +29,12 @@ std::vector<at::Tensor*> changing_tensors(std::vector<ModuleState>& state) {
 }  // namespace
 
 BackgroundWriter::BackgroundWriter(CheckpointWriter writer, std::size_t num_modules,
-                                   std::unique_ptr<HostCopies> copies, const std::filesystem::path& mirror)
-    : writer_(std::move(writer)), num_modules_(num_modules), copies_(std::move(copies)) {
-  if (!mirror.empty()) mirror_.emplace(mirror, writer_.keep());
+                                   std::unique_ptr<HostCopies> copies,
+                                   std::shared_ptr<CheckpointMirror> mirror)
+    : writer_(std::move(writer)),
+      num_modules_(num_modules),
+      mirror_(std::move(mirror)),
+      copies_(std::move(copies)) {
   thread_ = std::thread([this, label = log_label()] {
     set_log_label(label);
     at::set_num_threads(1);  // the cores are the workers'
@@ -60,9 +63,9 @@ double BackgroundWriter::save(const Stage& stage, const Packet& mark, const Vers
     std::unique_lock lock(mutex_);
     if (mark_ != id && num_open_ > 0) {
       const Stopwatch watch;
+      ++cost_.waits;
       changed_.wait(lock, [this] { return num_open_ == 0 || error_; });
       waited_s = watch.elapsed_s();
-      ++cost_.waits;
       cost_.wait_s += waited_s;
     }
     check();
@@ -106,7 +109,10 @@ void BackgroundWriter::write(const std::vector<ModuleState>& state, const Packet
 void BackgroundWriter::end_of(int stage, const std::vector<at::Tensor>& copies) {
   const std::lock_guard lock(mutex_);
   written_[stage] = copies;
-  if (--num_open_ == 0) ++cost_.written;
+  // All stages of the mark so far; the next one of this worker may yet come.
+  if (--num_open_ > 0 || counted_ == mark_) return;
+  counted_ = mark_;
+  ++cost_.written;
 }
 
 void BackgroundWriter::complete(const Packet& mark) {

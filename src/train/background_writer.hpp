@@ -35,10 +35,9 @@ class BackgroundWriter {
  public:
   using Versions = std::vector<std::shared_ptr<const Snapshot>>;
 
-  /// `num_modules`: of the network, which a checkpoint is complete with. `mirror`: see CheckpointMirror; the
-  /// sink's, empty: none.
+  /// `num_modules`: of the network, which a checkpoint is complete with. `mirror`: the sink's, if any.
   BackgroundWriter(CheckpointWriter writer, std::size_t num_modules, std::unique_ptr<HostCopies> copies,
-                   const std::filesystem::path& mirror = {});
+                   std::shared_ptr<CheckpointMirror> mirror = nullptr);
   /// Waits until all that has been copied is written; an error is dropped.
   ~BackgroundWriter();
   BackgroundWriter(const BackgroundWriter&) = delete;
@@ -83,15 +82,16 @@ class BackgroundWriter {
 
   const CheckpointWriter writer_;
   const std::size_t num_modules_;
-  std::optional<CheckpointMirror> mirror_;
+  const std::shared_ptr<CheckpointMirror> mirror_;
   std::deque<Pending> pending_;  // oldest first; the worker's thread's
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   std::deque<Job> jobs_;
-  bool is_busy_ = false;                                     // a job is being done
-  std::size_t num_open_ = 0;                                 // stages copied and not yet written
-  std::optional<std::pair<std::int64_t, PacketKind>> mark_;  // of which they are
+  bool is_busy_ = false;                                        // a job is being done
+  std::size_t num_open_ = 0;                                    // stages copied and not yet written
+  std::optional<std::pair<std::int64_t, PacketKind>> mark_;     // of which they are
+  std::optional<std::pair<std::int64_t, PacketKind>> counted_;  // the last one in cost_.written
   std::vector<std::string> notes_;
   std::map<int, std::vector<at::Tensor>> written_;  // by stage: copies to be filled anew
   std::optional<Manifest> newest_;

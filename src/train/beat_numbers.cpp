@@ -40,15 +40,18 @@ int exit_code_of(std::int64_t number) {
 }  // namespace
 
 BeatNumbers numbers_of(const WorkerBeat& told) {
-  return numbers_and({told.beat.moves, static_cast<std::int64_t>(told.beat.doing), told.beat.exit_code},
-                     told.where);
+  return numbers_and(
+      {told.beat.moves, static_cast<std::int64_t>(told.beat.doing), told.beat.exit_code, told.asks_to_stop},
+      told.where);
 }
 
 WorkerBeat beat_of(const std::int64_t* numbers) {
+  require_between(numbers[3], 0, 1, "whether it asks to stop");
   return {.beat = {.moves = numbers[0],
                    .doing = one_of(numbers[1], Doing{}, Doing::rest, "what a worker is about"),
                    .exit_code = exit_code_of(numbers[2])},
-          .where = last_of(numbers + 3)};
+          .where = last_of(numbers + 4),
+          .asks_to_stop = numbers[3] != 0};
 }
 
 BeatNumbers numbers_of(const Sentence& sentence) {

@@ -12,6 +12,7 @@ namespace lamina {
 struct WorkerBeat {
   Beat beat{};
   Whereabouts where{};
+  bool asks_to_stop = false;  ///< a signal has asked its process to
 };
 
 /// What worker 0 tells the others of the run's end.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -26,7 +27,7 @@ class CheckpointMirror::Copier {
 
   void put(const fs::path& checkpoint);
   /// Whether nothing is left to be copied; false if that was given up.
-  bool finish(Seconds patience);
+  bool finish(const MirrorPatience& patience);
   void end();
   std::int64_t num_failures() const;
 
@@ -55,17 +56,23 @@ void CheckpointMirror::Copier::put(const fs::path& checkpoint) {
   changed_.notify_all();
 }
 
-bool CheckpointMirror::Copier::finish(Seconds patience) {
+bool CheckpointMirror::Copier::finish(const MirrorPatience& patience) {
+  const auto after = [](Clock::time_point begin, Seconds time) {
+    return begin + std::chrono::duration_cast<Clock::duration>(time);
+  };
   std::unique_lock lock(mutex_);
-  const auto limit = [&] { return moved_ + std::chrono::duration_cast<Clock::duration>(patience); };
+  const Clock::time_point end = after(Clock::now(), patience.in_all);
+  const auto limit = [&] { return std::min(after(moved_, patience.standstill), end); };
   const auto has_ended = [&] { return is_given_up_ || (!next_ && !is_busy_); };
   while (!changed_.wait_until(lock, limit(), has_ended)) {
-    if (Clock::now() < limit()) continue;
+    const Clock::time_point now = Clock::now();
+    if (now < limit()) continue;
     is_given_up_ = true;
     ++num_failures_;
-    log_warning(
-        fmt::format("checkpoint.mirror: nothing has moved to {} for {:.0f} s: given up, and left half copied",
-                    directory_.string(), patience.count()));
+    log_warning(fmt::format(
+        "checkpoint.mirror: the copy to {} is not done, and was last heard of {:.0f} s ago: given up, and "
+        "left half copied",
+        directory_.string(), Seconds(now - moved_).count()));
   }
   return !is_given_up_;
 }
@@ -134,7 +141,7 @@ void CheckpointMirror::Copier::serve() {
   }
 }
 
-CheckpointMirror::CheckpointMirror(fs::path directory, std::int64_t keep, Seconds patience)
+CheckpointMirror::CheckpointMirror(fs::path directory, std::int64_t keep, MirrorPatience patience)
     : patience_(patience),
       copier_(std::make_shared<Copier>(std::move(directory), keep)),
       thread_([copier = copier_, label = log_label()] {
@@ -161,6 +168,12 @@ void CheckpointMirror::finish() {
 
 std::int64_t CheckpointMirror::num_failures() const {
   return copier_->num_failures();
+}
+
+std::shared_ptr<CheckpointMirror> open_mirror(const CheckpointConfig& config, Seconds limit) {
+  if (config.mirror.empty()) return nullptr;
+  const MirrorPatience patience{.in_all = std::min(limit / 2, MirrorPatience().in_all)};
+  return std::make_shared<CheckpointMirror>(config.mirror, config.keep, patience);
 }
 
 }  // namespace lamina

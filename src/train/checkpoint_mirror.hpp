@@ -7,21 +7,27 @@
 #include <thread>
 
 #include "lamina/core/clock.hpp"
+#include "lamina/train/run_config.hpp"
 
 namespace lamina {
+
+/// How long whoever waits for a mirror does.
+struct MirrorPatience {
+  Seconds standstill = std::chrono::minutes(10);  ///< while nothing moves
+  Seconds in_all = std::chrono::hours(12);
+};
 
 /// Copies complete checkpoints to a second directory (checkpoint.mirror), beside everything else.
 ///
 /// A copy is made aside and renamed, as a checkpoint is. Of several that wait the newest is copied alone. A
-/// copy that fails is logged and counted, and harms nothing. One that hangs, as on a server that is gone, is
-/// given up once somebody waits for it and nothing has moved for `patience`.
+/// copy that fails is logged and counted, and harms nothing. One that hangs, as on a server that is gone, or
+/// takes too long is given up once somebody waits for it.
 ///
 /// Threads  any; a thread of its own copies, which a copy that was given up keeps.
 class CheckpointMirror {
  public:
   /// `keep`: newest ones kept there.
-  CheckpointMirror(std::filesystem::path directory, std::int64_t keep,
-                   Seconds patience = std::chrono::minutes(10));
+  CheckpointMirror(std::filesystem::path directory, std::int64_t keep, MirrorPatience patience = {});
   /// As finish().
   ~CheckpointMirror();
   CheckpointMirror(const CheckpointMirror&) = delete;
@@ -36,9 +42,13 @@ class CheckpointMirror {
  private:
   class Copier;
 
-  const Seconds patience_;
+  const MirrorPatience patience_;
   std::shared_ptr<Copier> copier_;  // the thread's, too
   std::thread thread_;
 };
+
+/// checkpoint.mirror, or none. At a run's end it is waited for half of `limit`, for which the other workers
+/// wait in all, to leave MPI together.
+std::shared_ptr<CheckpointMirror> open_mirror(const CheckpointConfig& config, Seconds limit);
 
 }  // namespace lamina

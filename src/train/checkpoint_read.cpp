@@ -34,16 +34,21 @@ bool is_bound(std::string_view key) {
   });
 }
 
-// A regular checkpoint's name; leftovers of a crash have an ending behind the number.
+// A regular checkpoint's name: leftovers of a crash have an ending behind the number, and what else begins so
+// is not ours.
 bool is_complete(const fs::path& path) {
   const std::string name = path.filename().string();
-  return name.starts_with(step_prefix) && name.find('.') == std::string::npos;
+  const std::size_t number = std::strlen(step_prefix);
+  return name.starts_with(step_prefix) && name.size() > number &&
+         name.find_first_not_of("0123456789", number) == std::string::npos;
 }
 
 std::vector<fs::path> entries(const fs::path& directory) {
   std::vector<fs::path> paths;
-  std::error_code missing;
-  for (const auto& entry : fs::directory_iterator(directory, missing)) paths.push_back(entry.path());
+  std::error_code problem;
+  for (const auto& entry : fs::directory_iterator(directory, problem)) paths.push_back(entry.path());
+  if (problem && problem != std::errc::no_such_file_or_directory && problem != std::errc::not_a_directory)
+    throw fs::filesystem_error("read", directory, problem);
   std::sort(paths.begin(), paths.end());
   return paths;
 }
@@ -111,6 +116,7 @@ std::int64_t step_of(const fs::path& checkpoint) {
 std::vector<fs::path> find_checkpoints(const fs::path& directory) {
   std::vector<fs::path> complete = entries(directory);
   std::erase_if(complete, [](const fs::path& path) { return !is_complete(path); });
+  std::ranges::stable_sort(complete, {}, step_of);  // names have eight digits, and steps may have more
   return complete;
 }
 

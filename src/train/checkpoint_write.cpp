@@ -2,9 +2,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "checkpoint_format.hpp"
 #include "lamina/core/digest.hpp"
+#include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
 #include "lamina/train/checkpoint.hpp"
 #include "lamina/train/safetensors.hpp"
@@ -51,6 +53,18 @@ ModuleFile save_module(const ModuleState& state, const fs::path& directory) {
   file.sha256 = digest.sha256;
   file.num_bytes = digest.num_bytes;
   return file;
+}
+
+// Another host has written it. It is opened, since NFS may remember a size but asks anew where a file is
+// opened.
+void require_here(const fs::path& path, std::int64_t num_bytes) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  const std::int64_t found = file ? static_cast<std::int64_t>(file.tellg()) : -1;
+  if (found == num_bytes) return;
+  throw Error(ErrorKind::storage,
+              fmt::format("{}: expected the {} bytes that its worker has written, found {}: is OUT shared by "
+                          "all hosts?",
+                          path.string(), num_bytes, found < 0 ? "no such file" : std::to_string(found)));
 }
 
 }  // namespace
@@ -103,6 +117,7 @@ Manifest CheckpointWriter::finish(const Packet& mark) const {
 
   const fs::path partial = partial_path(directory_, mark);
   const fs::path complete = complete_path(directory_, mark.step);
+  for (const ModuleFile& module : manifest.modules) require_here(partial / module.file, module.num_bytes);
   write_file_atomically(partial / manifest_name, seal(manifest));
   // A run that was resumed where it had ended comes to the same state again: what is there stays.
   if (fs::exists(complete))

@@ -26,20 +26,22 @@ namespace {
 
 // An exception of any kind as ours, with the worker that met it.
 Error named(const std::exception& e, int worker) {
-  const auto* ours = dynamic_cast<const Error*>(&e);
-  const auto* torchs = dynamic_cast<const c10::Error*>(&e);  // says where it was thrown on further lines
-  return Error(
-      ours ? ours->kind() : ErrorKind::contract,
-      labelled(fmt::format("worker {}", worker), torchs ? torchs->what_without_backtrace() : e.what()));
+  const Error error = as_error(e);
+  const bool of_the_device =
+      dynamic_cast<const c10::OutOfMemoryError*>(&e) || dynamic_cast<const c10::AcceleratorError*>(&e);
+  return Error(of_the_device ? ErrorKind::device : error.kind(),
+               labelled(fmt::format("worker {}", worker), error.what()));
 }
 
 // Keeps the error that began it: what peers report of having been woken by abort() is only its echo.
 class FirstError {
  public:
-  void set(const Error& error) {
+  /// The one that is kept.
+  Error set(const Error& error) {
     const std::lock_guard lock(mutex_);
     if (!error_ || (error_->kind() == ErrorKind::peer_lost && error.kind() != ErrorKind::peer_lost))
       error_ = error;
+    return *error_;
   }
   void rethrow() const {
     if (error_) throw *error_;
@@ -78,17 +80,19 @@ std::optional<RunSummary> run_threads(const RunPlan& plan, const RunOptions& opt
     for (const auto& board : boards) board->close(error.what());
     transports.front()->abort(error.what(), error.exit_code());
   };
-  liveness.watch([&](const Error& error) { first_error.set(error); }, end);
+  liveness.watch([&](const Error& error) { return first_error.set(error); }, end);
   {
     std::vector<std::jthread> threads;
     for (int w = 0; w < plan.num_workers(); ++w)
       threads.emplace_back([&, w] {
         set_log_label(plan.num_workers() > 1 ? fmt::format("worker {}", w) : "");
+        const auto tell = [&](const std::exception& e) { end(named(e, w)); };
         try {
-          std::optional<RunSummary> mine = run_worker(plan, options, *transports[w], boards[w], liveness);
+          std::optional<RunSummary> mine =
+              run_worker(plan, options, *transports[w], boards[w], liveness, tell);
           if (mine) summary = std::move(mine);
         } catch (const std::exception& e) {
-          end(named(e, w));
+          tell(e);
         }
       });
   }
@@ -97,18 +101,24 @@ std::optional<RunSummary> run_threads(const RunPlan& plan, const RunOptions& opt
   return summary;
 }
 
-// Ends the whole job. The worker that met the error speaks; those that only lost a peer leave time for that,
-// and speak if nobody has: a failure elsewhere ends in mpirun's request to stop. What the beats tell goes
-// before either: they name who was lost, and where.
-[[noreturn]] void end_job(Transport& transport, Liveness& liveness, const RunOptions& options,
-                          const Error& error) {
+// The longest from a worker's word of its error to its end.
+constexpr std::chrono::seconds farewell{2};
+
+[[noreturn]] void exit_after_farewell(int exit_code) {
+  std::this_thread::sleep_for(farewell);
+  std::_Exit(exit_code);
+}
+
+// Ends the whole job, while this worker takes down what it has, which may hang. The worker that met the error
+// speaks; those that only lost a peer leave time for that, and speak if nobody has: a failure elsewhere ends
+// in mpirun's request to stop. What the beats tell goes before either: they name who was lost, and where.
+void end_job(Transport& transport, Liveness& liveness, const RunOptions& options, const Error& error) {
   const bool is_echo = error.kind() == ErrorKind::peer_lost;
   liveness.leave_the_end(Seconds(is_echo ? 2 : 0));
   if (!is_echo || !options.stop_requested()) log_error(error.what());
   if (!is_echo) liveness.tell_failure(error.exit_code());
   transport.abort(error.what(), error.exit_code());
-  std::this_thread::sleep_for(std::chrono::seconds(2));
-  std::_Exit(error.exit_code());
+  std::thread(exit_after_farewell, error.exit_code()).detach();
 }
 
 // MPI does not start: rank 0 may be the one that is missing, so everybody says so. A thread is still in MPI.
@@ -123,8 +133,8 @@ std::unique_ptr<Transport> start_mpi(Seconds limit) {
 }
 
 // All workers leave MPI together. One that is stuck by now is missed by nobody else: the others' work is
-// done.
-void leave(std::unique_ptr<Transport> transport, Seconds limit) {
+// done. Where the system has no thread left for it, the caller still has the transport, to end the job by.
+void leave(std::unique_ptr<Transport>& transport, Seconds limit) {
   std::promise<void> left;
   std::thread leaving([&] {
     transport.reset();
@@ -134,9 +144,8 @@ void leave(std::unique_ptr<Transport> transport, Seconds limit) {
   const auto are_gone_within = [&](Seconds time) {
     return all_gone.wait_for(time) == std::future_status::ready;
   };
-  // A day is endless here, and does not overflow the clock as an infinite limit would. Who was itself stopped
-  // meanwhile finds the time over, and needs a moment.
-  if (!are_gone_within(std::min(limit, Seconds(86400))) && !are_gone_within(Seconds(1))) {
+  // Who was itself stopped meanwhile finds the time over, and needs a moment.
+  if (!are_gone_within(for_a_wait(limit)) && !are_gone_within(Seconds(1))) {
     const Error error(
         ErrorKind::timeout,
         fmt::format("worker {} has done its work, and waited {} s for all of {} workers to leave MPI",
@@ -157,6 +166,13 @@ std::optional<RunSummary> run_rank(const RunPlan& plan, const RunOptions& option
   set_log_label(fmt::format("worker {}", mpi_launch().rank));
   std::unique_ptr<Transport> transport = start_mpi(limit);
   Liveness liveness(plan, own_directory(plan, options), {transport->worker()});
+  int exit_code = 0;  // once the job is being ended
+  const auto tell = [&](const std::exception& e) {
+    if (exit_code != 0) return;
+    const Error error = named(e, transport->worker());
+    exit_code = error.exit_code();
+    end_job(*transport, liveness, options, error);
+  };
   try {
     if (plan.over_nccl)
       transport = make_nccl_transport(std::move(transport),
@@ -165,11 +181,12 @@ std::optional<RunSummary> run_rank(const RunPlan& plan, const RunOptions& option
                                        .sums = has_replicas(plan),
                                        .feeds_back = feeds_back(plan.play_options().snapshots)});
     std::optional<RunSummary> summary = run_worker(
-        plan, options, *transport, std::make_shared<SnapshotBoard>(plan.snapshots.depth()), liveness);
-    leave(std::move(transport), limit);
+        plan, options, *transport, std::make_shared<SnapshotBoard>(plan.snapshots.depth()), liveness, tell);
+    leave(transport, limit);
     return summary;
   } catch (const std::exception& e) {
-    end_job(*transport, liveness, options, named(e, transport->worker()));
+    tell(e);
+    exit_after_farewell(exit_code);
   }
 }
 

@@ -15,31 +15,35 @@
 namespace lamina {
 namespace {
 
-constexpr Seconds patience_with_a_stack{0.5};
+constexpr Seconds patience_with_stacks{4};     // which are to be written, too, within that of the disk
 constexpr Seconds patience_with_the_disk{10};  // less than the others have with these words (liveness.cpp)
 
-std::filesystem::path write_whereabouts(const std::filesystem::path& out, int worker,
-                                        const std::string& text) {
+std::filesystem::path make_place(const std::filesystem::path& out, int worker) {
   const std::filesystem::path folder = out / "where-they-were";
   make_directory(folder);
-  const std::filesystem::path path = folder / fmt::format("worker-{}.txt", worker);
+  return folder / fmt::format("worker-{}.txt", worker);
+}
+
+void append(const std::filesystem::path& path, const std::string& text) {
   std::ofstream file(path, std::ios::app);
-  file << fmt::format("{:%Y-%m-%d %H:%M:%S}\n", fmt::localtime(std::time(nullptr))) << text << '\n';
+  file << text;
   file.close();
   if (!file)
     throw Error(ErrorKind::storage, fmt::format("{}: expected to append to it, found no way", path.string()));
-  return path;
 }
 
-void write_or_say(const std::filesystem::path& out, int worker, std::string words, bool hangs) {
+// The stacks come last: they take a while, and what is left when the process exits is to be on the disk.
+void write_or_say(const std::filesystem::path& out, int worker, const std::string& words, bool hangs) {
   try {
-    if (hangs) words += text(thread_stacks(patience_with_a_stack));
     if (out.empty()) {
-      if (hangs) log_info(words);
+      if (hangs) log_info(words + text(thread_stacks(patience_with_stacks)));
       return;
     }
-    const std::filesystem::path path = write_whereabouts(out, worker, words);
-    if (hangs) log_info(fmt::format("the stacks of all threads are in {}", path.string()));
+    const std::filesystem::path path = make_place(out, worker);
+    append(path, fmt::format("{:%Y-%m-%d %H:%M:%S}\n{}", fmt::localtime(std::time(nullptr)), words));
+    if (!hangs) return append(path, "\n");
+    append(path, text(thread_stacks(patience_with_stacks)) + "\n");
+    log_info(fmt::format("the stacks of all threads are in {}", path.string()));
   } catch (const std::exception& problem) {
     log_warning(problem.what());
   }
@@ -102,7 +106,7 @@ void write_down(const std::filesystem::path& out, int worker, std::string words,
   std::thread([written = std::move(written), out, worker, words = std::move(words), hangs,
                label = log_label()]() mutable {
     set_log_label(label);
-    write_or_say(out, worker, std::move(words), hangs);
+    write_or_say(out, worker, words, hangs);
     written.set_value();
   }).detach();
   if (done.wait_for(patience_with_the_disk) != std::future_status::ready)

@@ -24,9 +24,9 @@ ErrorKind kind_of(const Sentence& sentence);
 std::string lanes_text(const RunPlan& plan, int worker, const ActionBoard& board);
 
 /// Puts what this process's workers had to do behind what is in the file of where its first one was,
-/// OUT/where-they-were/worker-N.txt, with the stacks of all threads if it hangs; without `out` those are
-/// logged. What hangs is likely the disk: waits for 10 s, and else leaves a thread behind that goes on. What
-/// cannot be written is logged.
+/// OUT/where-they-were/worker-N.txt, and then, if it hangs, the stacks of all threads, which take a while;
+/// without `out` those are logged. What hangs is likely the disk: waits for 10 s, and else leaves a thread
+/// behind that goes on. What cannot be written is logged.
 void write_down(const std::filesystem::path& out, int worker, std::string words, bool hangs);
 
 }  // namespace lamina

@@ -64,7 +64,7 @@ const std::shared_ptr<ActionBoard>& Liveness::board(int worker) const {
   return boards_.at(static_cast<std::size_t>(worker - here_.front()));
 }
 
-void Liveness::watch(std::function<void(const Error&)> blame, std::function<void(const Error&)> end) {
+void Liveness::watch(std::function<Error(const Error&)> blame, std::function<void(const Error&)> end) {
   blame_ = std::move(blame);
   start(std::move(end));
 }
@@ -146,6 +146,7 @@ void Liveness::leave_the_end(Seconds patience) {
 
 void Liveness::take(int worker, const WorkerBeat& told) {
   const std::lock_guard lock(mutex_);
+  if (told.asks_to_stop) asked_to_stop_ = worker;
   signs_.at(static_cast<std::size_t>(worker)).take(told.beat, Clock::now());
   wheres_.at(static_cast<std::size_t>(worker)) = told.where;
   if (told.beat.exit_code == 0) return;
@@ -154,7 +155,8 @@ void Liveness::take(int worker, const WorkerBeat& told) {
 
 void Liveness::take_own() {
   for (std::size_t i = 0; i < here_.size(); ++i) {
-    const WorkerBeat own = look_at(*boards_[i], own_exit_code_);
+    WorkerBeat own = look_at(*boards_[i], own_exit_code_);
+    own.asks_to_stop = stop_requested();
     const auto at = static_cast<std::size_t>(here_[i]);
     signs_[at].take(own.beat, Clock::now());
     wheres_[at] = own.where;
@@ -228,9 +230,9 @@ void Liveness::tell_of_slow() {
 }
 
 void Liveness::carry_out(const Sentence& sentence) {
-  const Error error(kind_of(sentence), text(sentence, names()));
-  blame_(error);
-  say(sentence, error.what());
+  const std::string line = text(sentence, names());
+  const Error error = blame_(Error(kind_of(sentence), line));
+  say(sentence, line, sentence.cause.condition == Condition::failed || line != error.what());
   exit_at_sigterm(error.exit_code());
   if (link_) await_others(sentence);
   end_(error);
@@ -242,14 +244,14 @@ void Liveness::carry_out(const Sentence& sentence) {
   std::_Exit(error.exit_code());
 }
 
-void Liveness::say(const Sentence& sentence, const std::string& line) {
+// Who has failed says so as an error; the others, and that it has not ended since, are only its echo.
+void Liveness::say(const Sentence& sentence, const std::string& line, bool is_echo) {
   const bool is_stuck = sentence.cause.condition == Condition::stuck;
   std::string all;
   for (std::size_t i = 0; i < here_.size(); ++i) {
     const std::string where = text(boards_[i]->read().where);
     const std::string mine = fmt::format("worker {}: stopped {}: {}", here_[i], where, line);
-    // Who has failed says so as an error; the others are only its echo.
-    sentence.cause.condition == Condition::failed ? log_info(mine) : log_error(mine);
+    is_echo ? log_info(mine) : log_error(mine);
     all += mine + "\n" + lanes_text(plan_, here_[i], *boards_[i]);
   }
   write_down(out_, here_.front(), std::move(all), is_stuck);

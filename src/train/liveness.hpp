@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <filesystem>
 #include <functional>
@@ -26,7 +27,7 @@ namespace lamina {
 /// process says where it was, in a line of its log and in OUT/where-they-were, where somebody is stuck with
 /// its lanes and the stacks of its threads; and then all end, a second or so later.
 ///
-/// Threads  board(), rest(), finish() and leave_the_end() from the workers' threads.
+/// Threads  board(), rest(), finish(), asked_to_stop() and leave_the_end() from the workers' threads.
 class Liveness {
  public:
   /// Of the workers that are `here`, in this process. `out`: the run's directory; empty: it has none.
@@ -37,10 +38,10 @@ class Liveness {
   const std::shared_ptr<ActionBoard>& board(int worker) const;
 
   /// Where all workers are threads of this process: watches from now on. `blame` is told at once why the run
-  /// ends, before whoever waits finds that out by itself; `end` wakes all that wait, once it is written down
-  /// where they are. If they have not come to an end some seconds later, the process exits with the error's
-  /// code.
-  void watch(std::function<void(const Error&)> blame, std::function<void(const Error&)> end);
+  /// ends, before whoever waits finds that out by itself, and says what it ends with: that, or an error that
+  /// came before it. `end` wakes all that wait, once it is written down where they are. If they have not come
+  /// to an end some seconds later, the process says that error and exits with its code.
+  void watch(std::function<Error(const Error&)> blame, std::function<void(const Error&)> end);
 
   /// Where every worker is a process: watches from now on. Collective. At the end the process exits.
   void connect(Transport& transport, const std::function<std::string(const std::string&)>& public_address);
@@ -49,6 +50,9 @@ class Liveness {
   void rest();
   /// Nobody is watched any more. Of processes the last thing, behind a gather that follows rest().
   void finish();
+
+  /// At worker 0: the last worker, of another process, that a signal has asked to stop; -1: none.
+  int asked_to_stop() const { return asked_to_stop_; }
 
   /// This process has failed and is about to exit with this code: the others hear that, and do not miss it.
   void tell_failure(int exit_code);
@@ -68,7 +72,7 @@ class Liveness {
   Sentence sentence_on(const EndCause& cause, Clock::time_point now) const;
   void tell_of_slow();
   void carry_out(const Sentence& sentence);
-  void say(const Sentence& sentence, const std::string& line);
+  void say(const Sentence& sentence, const std::string& line, bool is_echo);
   void await_others(const Sentence& sentence);
   bool all_have_spoken(const EndCause& cause) const;
   std::vector<WorkerName> names() const { return link_ ? link_->names() : std::vector<WorkerName>(); }
@@ -79,8 +83,9 @@ class Liveness {
   const Seconds interval_;
   const LifeLimits limits_;
   std::vector<std::shared_ptr<ActionBoard>> boards_;  // as here_
-  std::function<void(const Error&)> blame_ = [](const Error&) {};
+  std::function<Error(const Error&)> blame_ = [](const Error& error) { return error; };
   std::function<void(const Error&)> end_;
+  std::atomic<int> asked_to_stop_ = -1;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;

@@ -1,5 +1,6 @@
 #include "metrics_record.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include "lamina/core/process.hpp"
@@ -9,24 +10,34 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr double bytes_per_mib = 1 << 20;
+bool has_two_losses(const ModuleReport& module) {
+  return module.losses.size() > 1;
+}
 
-// One entry a module in each list: of its last branch, which is the one that its window trains by, and of the
-// independent one where that is another.
+// One entry a module in each list: of its last branch, which is the one that its window trains by.
 void add_losses(Json& record, const ModuleReport& module, std::int64_t samples) {
   const LossReport none{.branch = "", .loss = std::numeric_limits<double>::quiet_NaN(), .correct = -1};
   const LossReport& last = module.losses.empty() ? none : module.losses.back();
   record["loss"].push_back(last.loss);
   record["accuracy"].push_back(
       last.correct < 0 ? Json() : Json(static_cast<double>(last.correct) / static_cast<double>(samples)));
-  if (module.losses.size() > 1) record["loss_independent"].push_back(module.losses.front().loss);
+}
+
+// Of the independent branch, where that is another than the last.
+void add_independent_losses(Json& record, const std::vector<ModuleReport>& modules) {
+  if (std::none_of(modules.begin(), modules.end(), has_two_losses)) return;
+  for (const ModuleReport& module : modules)
+    record["loss_independent"].push_back(has_two_losses(module) ? Json(module.losses.front().loss) : Json());
+}
+
+double number(const Json& value) {
+  return value.is_number() ? value.get<double>() : unknown;  // null is what is not a number
 }
 
 // An entry of a list by module or stage; unknown where the line has none.
 double number(const Json& record, const char* key, std::size_t index) {
   const auto list = record.find(key);
-  if (list == record.end() || index >= list->size() || !list->at(index).is_number()) return unknown;
-  return list->at(index).get<double>();
+  return list == record.end() || index >= list->size() ? unknown : number(list->at(index));
 }
 
 void add(StageFigures& stage, const Json& record, std::size_t index, double step_s) {
@@ -38,8 +49,8 @@ void add(StageFigures& stage, const Json& record, std::size_t index, double step
   stage.replicas_s += number(record, "replica_wait_s", index);
   stage.skipped_steps += number(record, "skipped", index);
   stage.snapshot_age_steps = number(record, "snapshot_age", index);
-  stage.memory_bytes = number(record, "memory_mib", index) * bytes_per_mib;
-  stage.device_memory_bytes = number(record, "device_memory_mib", index) * bytes_per_mib;
+  stage.memory_bytes = number(record, "memory_mib", index) * mib;
+  stage.device_memory_bytes = number(record, "device_memory_mib", index) * mib;
 }
 
 }  // namespace
@@ -54,6 +65,7 @@ Json train_record(const Packet& packet, double step_s, const RunFigures& run) {
                  {"images_per_s", static_cast<double>(packet.samples()) / step_s},
                  {"rss_mib", resident_mib()}};
   for (const ModuleReport& module : packet.modules) add_losses(record, module, packet.samples());
+  add_independent_losses(record, packet.modules);
   for (const ModuleFigures& module : run.modules) record["stage"].push_back(module.stage);
   for (const StageFigures& stage : run.stages) record["worker"].push_back(stage.worker);
   for (const StageReport& stage : packet.stages) {
@@ -79,8 +91,8 @@ Json eval_record(const Packet& packet, double accuracy, double loss, std::int64_
 void add_record(RunFigures& figures, const Json& record) {
   const std::string kind = record.at("kind");
   if (kind == "eval") {
-    record.at("test_accuracy").get_to(figures.test_accuracy);
-    record.at("test_loss").get_to(figures.test_loss);
+    figures.test_accuracy = number(record.at("test_accuracy"));
+    figures.test_loss = number(record.at("test_loss"));
   }
   if (kind != "train") return;
   const double step_s = record.at("step_s");

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <future>
+#include <thread>
 
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
@@ -14,10 +16,28 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// The mirror's checkpoints. A file server that is gone hangs whoever asks it; the other workers wait
+// meanwhile.
+std::vector<fs::path> find_copies(const RunPlan& plan) {
+  const fs::path mirror = plan.config.checkpoint.mirror;
+  if (mirror.empty()) return {};
+  std::packaged_task<std::vector<fs::path>()> look([mirror] { return find_checkpoints(mirror); });
+  std::future<std::vector<fs::path>> found = look.get_future();
+  std::thread(std::move(look)).detach();
+  const Seconds patience = std::min(Seconds(plan.config.pipeline.timeout_s / 4), Seconds(60));
+  if (found.wait_for(patience) == std::future_status::ready) return found.get();
+  throw Error(ErrorKind::storage, fmt::format("{}: expected to read it, found no answer in {:.0f} s",
+                                              mirror.string(), patience.count()));
+}
+
 std::vector<fs::path> all_starts(const RunPlan& plan) {
   std::vector<fs::path> all = find_checkpoints(checkpoint_directory(plan.config.out));
-  if (const std::string& mirror = plan.config.checkpoint.mirror; !mirror.empty())
-    for (fs::path& copy : find_checkpoints(mirror)) all.push_back(std::move(copy));
+  try {
+    for (fs::path& copy : find_copies(plan)) all.push_back(std::move(copy));
+  } catch (const std::exception& problem) {
+    if (all.empty()) throw;
+    log_warning(fmt::format("checkpoint.mirror: {}: going on without it", as_error(problem).what()));
+  }
   std::stable_sort(all.begin(), all.end(),
                    [](const fs::path& a, const fs::path& b) { return step_of(a) > step_of(b); });
   return all;
@@ -44,7 +64,7 @@ void check_new(const RunPlan& plan) {
                             "--resume or choose another with --out",
                             out.string()));
   const fs::path mirror = plan.config.checkpoint.mirror;
-  if (!mirror.empty() && !find_checkpoints(mirror).empty())
+  if (!find_copies(plan).empty())
     throw Error(
         ErrorKind::storage,
         fmt::format("checkpoint.mirror: expected a directory without checkpoints, found some in {}; go "

@@ -18,7 +18,7 @@ std::shared_ptr<const GivenTensors> given_weights(const RunPlan& plan);
 
 /// The checkpoints that the run may begin with, the newest first, the mirror's behind its own; none: step 0.
 /// Writes nothing. Called by the first worker alone. Whether they are whole is for those to see who load
-/// them.
+/// them. Where the run has some of its own, a mirror that cannot be read costs a warning.
 /// @throws Error{storage} if the run's directory, or its mirror, is in use and this is not a resume;
 ///         Error{checkpoint} if they are another run's.
 std::vector<std::filesystem::path> find_starts(const RunPlan& plan, const RunOptions& options);

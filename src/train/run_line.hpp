@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "background_writer.hpp"
+#include "checkpoint_mirror.hpp"
 #include "figure_board.hpp"
 #include "lamina/pipeline/worker.hpp"
 #include "lamina/train/engine.hpp"
@@ -26,6 +27,7 @@ bool board_is_shared(const RunPlan& plan, const RunOptions& options);
 struct Line {
   std::int64_t rollbacks = 0;                  // before it, as far as this process knows
   StopReason told_to_stop = StopReason::none;  // but by train.early_stop, whose evaluations are void
+  std::shared_ptr<CheckpointMirror> mirror{};  // the sink's: what it copies is of worth whatever the line is
 };
 
 /// One worker's line of training, from a checkpoint or the beginning to a stop mark. A run is one line, or
@@ -43,7 +45,7 @@ class WorkerRun {
   bool is_abandoned() const { return is_abandoned_; }
   Line next_line() const {
     const StopReason asked = stopped_by();
-    return {rollbacks_ + 1, asked == StopReason::early_stop ? StopReason::none : asked};
+    return {rollbacks_ + 1, asked == StopReason::early_stop ? StopReason::none : asked, mirror_};
   }
 
  private:
@@ -95,6 +97,7 @@ class WorkerRun {
   std::int64_t rollbacks_ = 0;    // made before this line
   std::optional<Wishes> wishes_;  // of a worker that feeds
   std::optional<Source> source_;
+  std::shared_ptr<CheckpointMirror> mirror_ = line_.mirror;
   std::optional<BackgroundWriter> writer_;  // of a worker that saves
   std::optional<Reporter> reporter_;
   std::optional<EarlyStop> early_stop_;  // the sink's

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <numeric>
 #include <optional>
-#include <thread>
 
 #include "lamina/comm/device.hpp"
 #include "lamina/core/error.hpp"
@@ -71,12 +70,11 @@ std::string resolve_transport(const PipelineConfig& config, const MpiLaunch& lau
   return !launch.launched ? "inprocess" : on_gpu ? "nccl" : "mpi";
 }
 
-// The host's processors, shared by its workers; never more than this process may use, which mpirun may have
-// bound.
+// What this process may use, shared by the host's workers. That is too little where mpirun has bound them,
+// which shows once they see each other's places.
 std::int64_t resolve_threads(const MpiLaunch& launch, std::int64_t workers) {
   const std::int64_t here = launch.launched ? launch.local_size : workers;
-  const std::int64_t fair = static_cast<std::int64_t>(std::thread::hardware_concurrency()) / here;
-  return std::max<std::int64_t>(1, std::min<std::int64_t>(fair, usable_processors()));
+  return std::max<std::int64_t>(1, usable_processors() / here);
 }
 
 // Of a short batch a piece may be a sample larger than of a full one, so where pieces are not whole batches
@@ -112,7 +110,7 @@ std::vector<LaneSpec> make_lanes(const RunPlan& plan) {
   return lanes;
 }
 
-// AugLocal's own cut follows from its depth; METHOD section 5.
+// AugLocal's own cut follows from its depth; docs/method.md, Heads and losses.
 std::vector<std::int64_t> module_ends(const Backbone& backbone, const RunConfig& config) {
   const bool left_open = !config.partition.modules && config.partition.ends.empty();
   if (config.method.framework == "auglocal" && left_open)
@@ -206,7 +204,8 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   if (config.pipeline.device == "cuda") plan.device = device_of_rank(at::kCUDA, launch.local_rank);
   plan.devices_needed = plan.over_mpi ? launch.local_size : 1;
   config.pipeline.workers = workers;
-  if (!config.pipeline.threads) config.pipeline.threads = resolve_threads(launch, workers);
+  plan.auto_threads = !config.pipeline.threads;
+  if (plan.auto_threads) config.pipeline.threads = resolve_threads(launch, workers);
   plan.config = std::move(config);
   plan.schedule = make_schedule(plan.config.pipeline.schedule, plan.groups,
                                 static_cast<int>(plan.config.pipeline.micro_batches));

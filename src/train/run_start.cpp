@@ -36,7 +36,7 @@ std::optional<Flaw> load(const fs::path& checkpoint, std::vector<Stage>& stages,
     if (error.kind() != ErrorKind::checkpoint && error.kind() != ErrorKind::storage) throw;
     return Flaw{error, error.kind() == ErrorKind::checkpoint && !is_of_later_build(checkpoint)};
   } catch (const fs::filesystem_error& error) {
-    return Flaw{Error(ErrorKind::storage, error.what()), /*is_damage=*/false};
+    return Flaw{as_error(error), /*is_damage=*/false};
   }
   return std::nullopt;
 }

@@ -12,15 +12,25 @@
 #include "lamina/core/error.hpp"
 #include "lamina/data/open.hpp"
 #include "lamina/pipeline/snapshot_plane.hpp"
+#include "run_directory.hpp"
 
 namespace lamina {
 namespace {
 
-std::vector<Stage> every_stage(const RunPlan& plan, const StepRequest& request) {
+// Those of `model.init`, over which lie those of the request.
+std::shared_ptr<const GivenTensors> all_given(const RunPlan& plan, const StepRequest& request) {
+  const std::shared_ptr<const GivenTensors> init = given_weights(plan);
+  if (!init || !request.weights) return init ? init : request.weights;
+  auto all = std::make_shared<GivenTensors>(*request.weights);
+  all->insert(init->begin(), init->end());
+  return all;
+}
+
+std::vector<Stage> every_stage(const RunPlan& plan, const std::shared_ptr<const GivenTensors>& given,
+                               at::ScalarType type) {
   std::vector<Stage> stages;
   for (const WorkerGroup& group : plan.groups)
-    for (Stage& stage :
-         make_stages(plan, group.first_worker, request.weights, request.in_double ? at::kDouble : at::kFloat))
+    for (Stage& stage : make_stages(plan, group.first_worker, given, type))
       stages.push_back(std::move(stage));
   std::sort(stages.begin(), stages.end(),
             [](const Stage& a, const Stage& b) { return a.index() < b.index(); });
@@ -144,9 +154,10 @@ TensorList single_step(const RunPlan& plan, const StepRequest& request) {
   require_device(plan.device, plan.devices_needed);
   check_type(plan, request);
   check_batch(plan, request);
-  if (request.weights) check_names(plan, *request.weights);
-  std::vector<Stage> stages = every_stage(plan, request);
-  if (request.weights) fill_momentum(stages, *request.weights);
+  const std::shared_ptr<const GivenTensors> given = all_given(plan, request);
+  if (given) check_names(plan, *given);
+  std::vector<Stage> stages = every_stage(plan, given, request.in_double ? at::kDouble : at::kFloat);
+  if (given) fill_momentum(stages, *given);
 
   SnapshotPlane plane(plan.snapshots, std::make_shared<SnapshotBoard>(plan.snapshots.depth()), nullptr,
                       Seconds(0), /*publishes=*/true, make_host_copies(plan.device));

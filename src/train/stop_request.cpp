@@ -3,20 +3,23 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <initializer_list>
 
 namespace lamina {
 namespace {
 
 constexpr int interrupted_exit_code = 130;
-volatile sig_atomic_t requested = 0;
-volatile sig_atomic_t interrupted = 0;
-volatile sig_atomic_t save_requested = 0;
-volatile sig_atomic_t exit_code_at_sigterm = 0;
+
+// A handler runs on whichever thread the system chooses, beside those that ask.
+std::atomic<int> requested = 0;
+std::atomic<int> interrupted = 0;
+std::atomic<int> save_requested = 0;
+std::atomic<int> exit_code_at_sigterm = 0;
+static_assert(std::atomic<int>::is_always_lock_free, "a handler may not wait for a lock");
 
 void on_signal(int signal) {
-  if (signal == SIGINT && interrupted) _exit(interrupted_exit_code);
-  if (signal == SIGINT) interrupted = 1;
+  if (signal == SIGINT && interrupted.exchange(1)) _exit(interrupted_exit_code);
   requested = 1;
 }
 
@@ -51,9 +54,7 @@ bool stop_requested() {
 }
 
 bool checkpoint_requested() {
-  if (save_requested == 0) return false;
-  save_requested = 0;
-  return true;
+  return save_requested.exchange(0) != 0;
 }
 
 }  // namespace lamina

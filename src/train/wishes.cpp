@@ -14,13 +14,22 @@ Wishes::Wishes(const RunPlan& plan, const RunOptions& options, Transport& transp
   if (options.writes() && transport.worker() == 0) conditions_.emplace(plan.config);
 }
 
-// Any worker may be told to stop. SIGUSR1 by mpirun reaches all, and asks for one checkpoint.
+// Any worker may be told to stop: those that feed act on it, and of the others worker 0 hears. SIGUSR1 by
+// mpirun reaches all, and asks for one checkpoint.
 Wish Wishes::own() {
   if (stopped_by_ == StopReason::none && conditions_) stopped_by_ = conditions_->met();
   if (stopped_by_ == StopReason::none && options_.stop_requested()) stopped_by_ = StopReason::signal;
+  if (stopped_by_ == StopReason::none && sources_.asked_to_stop) heed_others();
   if (stopped_by_ != StopReason::none) return Wish::stop;
   if (sources_.is_abandoned && sources_.is_abandoned()) return Wish::stop;
   return transport_.worker() == 0 && options_.checkpoint_requested() ? Wish::checkpoint : Wish::none;
+}
+
+void Wishes::heed_others() {
+  const int worker = sources_.asked_to_stop();
+  if (worker < 0) return;
+  stopped_by_ = StopReason::signal;
+  log_info(fmt::format("stopping with a checkpoint: a signal has asked worker {} to", worker));
 }
 
 std::unique_ptr<SumHandle> Wishes::vote() {

@@ -12,13 +12,15 @@
 
 namespace lamina {
 
-/// What asks worker 0 for something, beside signals.
+/// What asks worker 0 for something, beside its own signals.
 struct WishSources {
   /// Under train.early_stop: waits for the verdict on the n-th evaluation since the run began; 0: on those
   /// before.
   std::function<Verdict(std::int64_t)> verdict{};
   /// Under train.on_nonfinite: rollback: the stream is of no worth any more, and is to end.
   std::function<bool()> is_abandoned{};
+  /// Over MPI: a worker that a signal has asked to stop; -1: none.
+  std::function<int()> asked_to_stop{};
   StopReason told_to_stop = StopReason::none;  ///< from the beginning
 };
 
@@ -49,6 +51,7 @@ class Wishes {
  private:
   bool has_replicas() const { return plan_.groups.front().replicas > 1; }
   void begin();
+  void heed_others();
   void heed_verdict();
   Wish own();
   std::unique_ptr<SumHandle> vote();

@@ -18,7 +18,7 @@ namespace lamina {
 
 using Json = nlohmann::json;
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Seat, host, machine, processors, device, device_node)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Seat, host, machine, processors, device, device_node, quota)
 
 namespace {
 
@@ -29,7 +29,8 @@ Seat find_seat(const HostTopology& topology, at::Device device) {
   Seat seat{.host = host_name(),
             .machine = machine_id(),
             .processors = topology.usable_processors(),
-            .device = pci_bus_id(device)};
+            .device = pci_bus_id(device),
+            .quota = processor_quota().value_or(0)};
   if (!seat.device.empty()) seat.device_node = topology.numa_node_of(seat.device);
   return seat;
 }
@@ -50,9 +51,15 @@ void check_devices(const std::vector<Seat>& seats, bool is_first) {
   }
 }
 
-// What this worker is to be bound to, given everybody's seats.
-std::vector<int> own_place(const HostTopology& topology, const std::vector<Seat>& seats, int worker,
-                           Binding binding) {
+// What this worker is to be bound to, and how many threads it has where that follows from it.
+struct Allotment {
+  std::vector<int> processors;
+  int threads = 1;
+};
+
+// Given everybody's seats.
+Allotment own_allotment(const HostTopology& topology, const std::vector<Seat>& seats, int worker,
+                        Binding binding) {
   std::vector<Seat> here;
   std::size_t own = 0;
   for (std::size_t other = 0; other < seats.size(); ++other) {
@@ -60,7 +67,10 @@ std::vector<int> own_place(const HostTopology& topology, const std::vector<Seat>
     if (static_cast<int>(other) == worker) own = here.size();
     here.push_back(seats[other]);
   }
-  return place(topology.cores(), here, binding)[own];
+  const std::vector<std::vector<int>> places = place(topology.cores(), here, binding);
+  for (std::size_t i = 0; i < here.size(); ++i)
+    if (!places[i].empty()) here[i].processors = places[i];
+  return {.processors = places[own], .threads = threads_each(here)};
 }
 
 void warn_of_affinity(std::int64_t threads, std::size_t num_processors) {
@@ -77,13 +87,14 @@ std::string stages_of(const WorkerGroup& group) {
 
 }  // namespace
 
-std::vector<WorkerPlace> take_places(const RunPlan& plan, Transport& transport, Seconds limit) {
+std::vector<WorkerPlace> take_places(RunPlan& plan, Transport& transport, Seconds limit) {
   const HostTopology topology;
   const Seat seat = find_seat(topology, plan.device);
   const std::vector<Seat> seats = gather(seat, transport, limit);
   if (plan.over_nccl) check_devices(seats, transport.worker() == 0);
-  const std::vector<int> wanted =
-      own_place(topology, seats, transport.worker(), bindings.at(plan.config.pipeline.bind));
+  const auto [wanted, threads] =
+      own_allotment(topology, seats, transport.worker(), bindings.at(plan.config.pipeline.bind));
+  if (plan.over_mpi && plan.auto_threads) plan.config.pipeline.threads = threads;
   const auto scope = plan.over_mpi ? HostTopology::Scope::process : HostTopology::Scope::thread;
   const bool bound = !wanted.empty() && topology.bind(wanted, scope);
   if (!wanted.empty() && !bound)

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "agreement.hpp"
@@ -119,12 +120,12 @@ void WorkerRun::prepare() {
   if (is_first() && line_.rollbacks > 0)
     log_warning(fmt::format("rollback {} of {}: going on from step {} with the data in another order",
                             rollbacks_, plan_.config.train.max_rollbacks, start_.step()));
+  if (is_sink() && !mirror_) mirror_ = open_mirror(plan_.config.checkpoint, limit_);
   if (speaks())
     writer_.emplace(
         CheckpointWriter(checkpoint_directory(plan_.config.out), to_yaml(list_fields(plan_.config)),
                          plan_.config.checkpoint.keep, rollbacks_),
-        plan_.modules.size(), make_host_copies(plan_.device),
-        is_sink() ? plan_.config.checkpoint.mirror : std::string());
+        plan_.modules.size(), make_host_copies(plan_.device), mirror_);
 }
 
 void WorkerRun::open_source() {
@@ -133,6 +134,7 @@ void WorkerRun::open_source() {
   if (is_first() && is_judged())
     sources.verdict = [this](std::int64_t number) { return figures_.verdict(number); };
   if (is_first() && may_roll_back()) sources.is_abandoned = [this] { return figures_.is_abandoned(); };
+  if (is_first()) sources.asked_to_stop = [this] { return liveness_.asked_to_stop(); };
   wishes_.emplace(plan_, options_, transport_, limit_, std::move(sources));
   source_.emplace(trains()
                       ? Source::training(
@@ -251,13 +253,29 @@ RunSummary WorkerRun::summarise(std::vector<WorkerReport> reports) {
   return summary;
 }
 
-std::optional<RunSummary> run_worker(const RunPlan& plan, const RunOptions& options, Transport& transport,
-                                     const std::shared_ptr<SnapshotBoard>& board, Liveness& liveness) {
+namespace {
+
+std::optional<RunSummary> result_of(WorkerRun& run, const Line& line, std::int64_t max_rollbacks) {
+  try {
+    return run.run();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::nonfinite || line.rollbacks == 0) throw;
+    throw Error(error.kind(),
+                fmt::format("{}; train.max_rollbacks: {} have been made", error.what(), max_rollbacks));
+  }
+}
+
+}  // namespace
+
+std::optional<RunSummary> run_worker(const RunPlan& as_made, const RunOptions& options, Transport& transport,
+                                     const std::shared_ptr<SnapshotBoard>& board, Liveness& liveness,
+                                     const std::function<void(const std::exception&)>& tell) {
+  RunPlan plan = as_made;  // whose threads take_places() may settle
   const Seconds limit(plan.config.pipeline.timeout_s);
-  at::set_num_threads(static_cast<int>(*plan.config.pipeline.threads));
   const OwnStream own_stream(plan.device);
   if (plan.over_mpi) require_agreement(plan, transport, limit);
   const std::vector<WorkerPlace> places = take_places(plan, transport, limit);
+  at::set_num_threads(static_cast<int>(*plan.config.pipeline.threads));
   transport.open(plan.lanes);
   FigureBoard figures(plan, transport, board, limit, board_is_shared(plan, options));
   RunOptions of_line = options;
@@ -265,11 +283,10 @@ std::optional<RunSummary> run_worker(const RunPlan& plan, const RunOptions& opti
     WorkerRun run(plan, of_line, transport, board, figures, places, liveness, line);
     std::optional<RunSummary> summary;
     try {
-      summary = run.run();
-    } catch (const Error& error) {
-      if (error.kind() != ErrorKind::nonfinite || line.rollbacks == 0) throw;
-      throw Error(error.kind(), fmt::format("{}; train.max_rollbacks: {} have been made", error.what(),
-                                            plan.config.train.max_rollbacks));
+      summary = result_of(run, line, plan.config.train.max_rollbacks);
+    } catch (const std::exception& error) {
+      tell(error);
+      throw;
     }
     if (!run.is_abandoned()) return summary;
     line = run.next_line();

@@ -74,6 +74,12 @@ class Configuration(LaminaTest):
                     self.assertEqual(process.returncode, CONFIG)
                     self.assertIn(option, process.stderr)
 
+    def test_a_path_that_no_file_system_takes(self):
+        nowhere = self.folder / ("x" * 300) / "y"
+        for arguments in (["train", self.config, "--out", nowhere], ["verify", nowhere]):
+            with self.subTest(arguments[0]):
+                self.assert_refused(self.lamina(*arguments), STORAGE, "File name too long")
+
     def test_an_unknown_option(self):
         self.assertEqual(self.lamina("train", self.config, "--bogus").returncode, CONFIG)
 

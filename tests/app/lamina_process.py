@@ -1,8 +1,10 @@
 """Runs the lamina binary for the tests of this folder: real processes, real MPI, real files."""
 
+import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -95,6 +97,17 @@ class LaminaTest(unittest.TestCase):
             self.assertIsNone(process.poll())
         return process
 
+    def ranks(self):
+        """{rank: pid} of the workers that run for this test."""
+        found = {}
+        for path in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if (path / "cmdline").read_bytes().startswith(f"{BINARY}\0train\0{self.config}\0".encode()):
+                    found[int(re.search(rb"OMPI_COMM_WORLD_RANK=(\d+)", (path / "environ").read_bytes())[1])] = int(path.name)
+            except OSError:
+                continue
+        return found
+
     def interrupt(self, out, sent, *sets, ranks=0):
         """Starts a long run and signals it once it trains; returns the finished process."""
         process = self.start(out, *sets, ranks=ranks)
@@ -111,6 +124,13 @@ class LaminaTest(unittest.TestCase):
 
     def manifest(self, checkpoint):
         return json.loads((checkpoint / "manifest.json").read_text())["body"]
+
+    def alter_manifest(self, checkpoint, **changes):
+        """As if the run had written it so."""
+        body = self.manifest(checkpoint) | changes
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        sealed = {"body": body, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+        (checkpoint / "manifest.json").write_text(json.dumps(sealed))
 
     def expect_stopped_whole(self, out, *sets, by="signal"):
         """What an interrupted run left is what one of just so many steps leaves."""

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 from lamina_process import BINARY, MPI_ENVIRONMENT, PEER_LOST, TIMEOUT, LaminaTest, main
 
@@ -26,17 +25,6 @@ class Liveness(LaminaTest):
                                    env=os.environ | MPI_ENVIRONMENT)
         console = self.read_until(process, " step ", "")
         return process, self.ranks(), console
-
-    def ranks(self):
-        """{rank: pid} of the workers that run for this test."""
-        found = {}
-        for path in Path("/proc").glob("[0-9]*"):
-            try:
-                if (path / "cmdline").read_bytes().startswith(f"{BINARY}\0train\0{self.config}\0".encode()):
-                    found[int(re.search(rb"OMPI_COMM_WORLD_RANK=(\d+)", (path / "environ").read_bytes())[1])] = int(path.name)
-            except OSError:
-                continue
-        return found
 
     def end(self, process, console):
         """What the run has said, once no process of it is left."""

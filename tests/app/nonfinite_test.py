@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import signal
 import struct
@@ -64,6 +65,27 @@ class Stop(LaminaTest):
         process = self.lamina("train", end_to_end, "--set", "train.on_nonfinite=skip",
                               "--set", "pipeline.schedule=gpipe")
         self.assert_refused(process, CONFIG, "train.on_nonfinite: expected stop with schedule gpipe", "found skip")
+
+
+class StopWhileTheDiskHangs(LaminaTest):
+    """A checkpoint's files are pipes that nobody reads, so that no worker that has saved comes to its end by itself."""
+
+    # The rate is 0.01 for the first 100 steps, and then absurd.
+    SETS = ("data.train_limit=1600", "train.lr_schedule=epoch", "train.warmup_epochs=1", "train.lr=1e30",
+            "checkpoint.every_steps=80", "pipeline.timeout_s=8")
+
+    def test_the_error_is_told_and_the_code_is_its(self):
+        for workers, ranks in ((2, 0), ("auto", 2)):
+            with self.subTest(ranks=ranks):
+                process = self.start(f"run-{ranks}", *self.SETS, f"pipeline.workers={workers}", ranks=ranks)
+                partial = self.folder / f"run-{ranks}/checkpoints/step-00000080.partial"
+                partial.mkdir()
+                for module in (0, 2):
+                    os.mkfifo(partial / f"module-{module:03}.safetensors")
+                console = process.communicate(timeout=120)[0]
+                self.assertEqual(process.returncode, NONFINITE, console)
+                (line,) = [line for line in console.splitlines() if "[error]" in line]
+                self.assertRegex(line, r"step 10\d, stage \d: expected finite (losses|gradients)")
 
 
 class Skip(LaminaTest):
@@ -193,6 +215,18 @@ class Rollback(LaminaTest):
                 (line,) = [line for line in process.stderr.splitlines() if "[error]" in line]
                 self.assertRegex(line, r"step \d+, stage 1: expected finite losses, found inf from head \w+ \(\w+\) of module 3")
                 self.assertIn(f"train.max_rollbacks: {needed - 1} have been made", line)
+
+    def test_a_mirror_that_hangs_holds_nothing_up(self):
+        """With its evaluation still to make, a checkpoint is saved and copied once more; a pipe in it holds the copy up."""
+        often = "train.batch=8"
+        before = self.roll("run", often, "train.max_steps=2")["rollbacks"]
+        checkpoint = self.checkpoints("run")[-1]
+        self.alter_manifest(checkpoint, evaluated=False)
+        os.mkfifo(checkpoint / "pipe")
+        summary = self.roll("run", often, "train.max_steps=8", f"checkpoint.mirror={self.folder / 'mirror'}",
+                            "pipeline.timeout_s=8", ranks=2, resume=True)
+        self.assertGreater(summary["rollbacks"], before)
+        self.assertEqual(summary["workers"][1]["checkpoints"]["mirror_failures"], 1)
 
     def test_a_stop_is_heeded_however_often_it_goes_back(self):
         process = self.start("run", f"model.init={self.init}", "train.on_nonfinite=rollback", "train.max_rollbacks=999999",

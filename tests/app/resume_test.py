@@ -171,6 +171,22 @@ class Mirror(LaminaTest):
         self.assertGreaterEqual(summary["workers"][1]["checkpoints"]["mirror_failures"], 1)
         self.assertEqual(self.lamina("verify", self.folder / "cut").returncode, OK)
 
+    def test_that_hangs_is_given_up_before_the_others_give_up_the_run(self):
+        """A checkpoint that is there already is copied again. A pipe in it, that nobody writes to, plays a server that is gone."""
+        self.train("cut", "train.max_steps=4")
+        os.mkfifo(self.checkpoints("cut")[-1] / "pipe")
+        summary = self.train("cut", "train.max_steps=4", f"checkpoint.mirror={self.mirror}", "pipeline.workers=auto",
+                             "pipeline.timeout_s=8", ranks=2, resume=True)
+        self.assertEqual(summary["workers"][1]["checkpoints"]["mirror_failures"], 1)
+
+    def test_that_cannot_be_read_is_missed_only_where_nothing_else_is(self):
+        self.train("cut", *self.SETS, "train.max_steps=14")
+        self.mirror.parent.mkdir()
+        self.mirror.symlink_to(self.mirror)
+        self.assertEqual(self.resume("cut"), self.whole["params_sha256"])
+        process = self.train("lost", f"checkpoint.mirror={self.mirror}", resume=True, expect=STORAGE)
+        self.assert_refused(process, STORAGE, str(self.mirror))
+
     def test_of_another_run_is_refused(self):
         self.cut()
         process = self.lamina("train", self.config, "--out", self.folder / "new", "--set",

@@ -145,6 +145,9 @@ class Step(unittest.TestCase):
         for k in (2, 3):
             with self.subTest(k=k):
                 self.assert_same(reference.Config(n=2, ends=EVERY_BLOCK, leaps=LEAPS, mlaan=True, k=k, compat="release"))
+        # A last LAM of two blocks, with an EMA each.
+        self.assert_same(reference.Config(n=2, ends=ODD_ENDS, leaps=ODD_LEAPS, mlaan=True, k=2, compat="release",
+                                          ema_depth="all"))
 
     def test_five_steps_over_stages_at_lag_0_and_what_differs(self):
         config = reference.Config(n=2, ends=EVERY_BLOCK, leaps=LEAPS, mlaan=True, k=3, lr=0.5)
@@ -167,6 +170,16 @@ class Step(unittest.TestCase):
         distances = self.distances(config, found, late)
         for name in ("lam.0.aug.0.conv1.weight", "conv1.weight", "loss.0.cascaded"):
             self.assertGreater(distances[name], 1e-6, name)
+
+    def test_given_weights_lie_over_those_the_model_begins_with(self):
+        config = reference.Config(n=2, ends=EVERY_BLOCK, lr=0.0)
+        init = self.start(config)[0]
+        given = {"conv1.weight": 2 * init["conv1.weight"]}
+        save_file({name: value.contiguous() for name, value in init.items()}, self.folder / "init")
+        x, y, _ = self.batch()
+        found = self.run_step(config, given, x, y, "--double", "--set", f"model.init={self.folder / 'init'}")
+        for name, value in init.items():
+            self.assertTrue(torch.equal(found[name], given.get(name, value)), name)
 
     def test_a_copy_begins_as_the_block_that_it_copies(self):
         config = reference.Config(n=2, ends=EVERY_BLOCK, leaps=LEAPS, mlaan=True, lr=0.0)

@@ -1,5 +1,6 @@
 """Checkpoints and stops that are asked for while a run is under way: nothing that is computed depends on them."""
 
+import os
 import shutil
 import signal
 
@@ -37,6 +38,15 @@ class Stops(LaminaTest):
     def test_usr1_where_steps_stay_open(self):
         self.config = self.write("2bw.yaml", self.config.read_text().replace("framework: dgl, head: mlp_sr", "framework: e2e"))
         self.save_and_stop("run", "pipeline.schedule=2bw", "pipeline.micro_batches=2", "pipeline.workers=2")
+
+    def test_a_signal_to_one_rank_alone_stops_all(self):
+        """As where a node is drained. Worker 1 does not feed: worker 0 has to hear of it."""
+        process = self.start("run", "pipeline.workers=auto", ranks=2)
+        os.kill(self.ranks()[1], signal.SIGTERM)
+        console = process.communicate(timeout=60)[0]
+        self.assertEqual(process.returncode, OK, console)
+        self.assertIn("stopping with a checkpoint: a signal has asked worker 1 to", console)
+        self.expect_stopped_whole("run")
 
     def test_a_file_stops_the_run_and_is_gone(self):
         process = self.start("run", "pipeline.workers=2")

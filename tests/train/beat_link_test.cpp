@@ -82,11 +82,16 @@ TEST(BeatLink, BeatsReachWorker0AndItsOwnReachAll) {
     EXPECT_EQ(link->names()[1].pid, process_id());
     EXPECT_EQ(link->names()[1].host, host_name());
   }
-  for (int worker = 0; worker < num_workers; ++worker) run.links[worker]->send(beat_of(worker + 10));
+  for (int worker = 0; worker < num_workers; ++worker) {
+    WorkerBeat told = beat_of(worker + 10);
+    told.asks_to_stop = worker == 2;
+    run.links[worker]->send(told);
+  }
   run.told[0].wait_for([&] { return run.told[0].beats.size() == 2; });
   for (const int worker : {1, 2}) {
     EXPECT_EQ(run.told[0].beats[worker].beat.moves, worker + 10);
     EXPECT_EQ(run.told[0].beats[worker].beat.doing, Doing::wait);
+    EXPECT_EQ(run.told[0].beats[worker].asks_to_stop, worker == 2);
     EXPECT_EQ(text(run.told[0].beats[worker].where), "at step 1234 in recv from stage 1");
     run.told[worker].wait_for([&] { return run.told[worker].beats.contains(0); });
     EXPECT_EQ(run.told[worker].beats[0].beat.moves, 10);

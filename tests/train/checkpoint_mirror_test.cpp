@@ -1,10 +1,15 @@
 #include "train/checkpoint_mirror.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <fstream>
+#include <stop_token>
 #include <thread>
+#include <vector>
 
 #include "lamina/core/clock.hpp"
 #include "lamina/core/files.hpp"
@@ -26,6 +31,26 @@ class Mirror : public ::testing::Test {
     return path;
   }
   fs::path there() const { return directory_.path() / "far" / "mirror"; }
+
+  void expect_nothing_is_left_there() const {
+    const auto limit = Clock::now() + std::chrono::seconds(20);
+    while (!fs::is_empty(there()) && Clock::now() < limit)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_TRUE(fs::is_empty(there())) << "the thread that was left goes on copying";
+  }
+
+  // Until told to end; opened for both ends, so that who leaves the other one is not waited for.
+  static void trickle_into(const fs::path& pipe, const std::stop_token& end) {
+    const int descriptor = ::open(pipe.c_str(), O_RDWR | O_NONBLOCK);
+    const std::vector<char> drop(4096);
+    while (!end.stop_requested()) {
+      if (::write(descriptor, drop.data(), drop.size()) < 0) {
+        EXPECT_EQ(errno, EAGAIN);
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    ::close(descriptor);
+  }
 
   TemporaryDirectory directory_;
 };
@@ -85,7 +110,7 @@ TEST_F(Mirror, GivesUpACopyThatHangsAndGoesOnWithoutIt) {
   const fs::path pipe = checkpoint("step-00000001") / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
   {
-    CheckpointMirror mirror(there(), 2, std::chrono::milliseconds(200));
+    CheckpointMirror mirror(there(), 2, {.standstill = std::chrono::milliseconds(200)});
     mirror.copy(pipe.parent_path());
     mirror.finish();
     EXPECT_EQ(mirror.num_failures(), 1);
@@ -95,10 +120,22 @@ TEST_F(Mirror, GivesUpACopyThatHangsAndGoesOnWithoutIt) {
   }
   EXPECT_FALSE(fs::is_empty(there()));
   std::ofstream(pipe) << "too late";
-  const auto limit = Clock::now() + std::chrono::seconds(20);
-  while (!fs::is_empty(there()) && Clock::now() < limit)
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  EXPECT_TRUE(fs::is_empty(there())) << "the thread that was left goes on copying";
+  expect_nothing_is_left_there();
+}
+
+// It is always heard of, and never done.
+TEST_F(Mirror, GivesUpACopyThatTakesTooLongThoughItMoves) {
+  const fs::path pipe = checkpoint("step-00000001") / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  make_directory(there());
+  const std::jthread source([&pipe](const std::stop_token& end) { trickle_into(pipe, end); });
+  {
+    CheckpointMirror mirror(there(), 2, {.in_all = std::chrono::milliseconds(200)});
+    mirror.copy(pipe.parent_path());
+    mirror.finish();
+    EXPECT_EQ(mirror.num_failures(), 1);
+  }
+  expect_nothing_is_left_there();
 }
 
 }  // namespace

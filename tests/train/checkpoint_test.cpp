@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -18,6 +19,7 @@ namespace lamina {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 using tests::config_yaml;
@@ -85,6 +87,16 @@ TEST_F(Checkpoint, OnlyTheNewestAreKept) {
   EXPECT_EQ(found[1].filename(), "step-00000004");
 }
 
+TEST(FindCheckpoints, AreInTheOrderOfTheirStepsHoweverManyDigitsTheseHave) {
+  const TemporaryDirectory directory;
+  for (const char* name :
+       {"step-100000000", "step-99999500", "step-00000007", "step-best", "step-", "step-8.partial"})
+    fs::create_directory(directory.path() / name);
+  std::vector<std::string> found;
+  for (const fs::path& path : find_checkpoints(directory.path())) found.push_back(path.filename());
+  EXPECT_EQ(found, (std::vector<std::string>{"step-00000007", "step-99999500", "step-100000000"}));
+}
+
 // As whoever is killed meanwhile would leave it; there is much to delete, so that it is seen.
 TEST_F(Checkpoint, OneThatIsBeingDeletedDoesNotCount) {
   const fs::path old = path();
@@ -121,6 +133,27 @@ TEST_F(Checkpoint, AStopLeavesACheckpointOfTheSameStepThatIsStillBeingWrittenAlo
   EXPECT_TRUE(find_partial_checkpoints(directory_.path()).empty());
   std::vector<Stage> other = two_stages(2);
   for (Stage& stage : other) EXPECT_NO_THROW(load_stage(path(), read_manifest(path()), stage));
+}
+
+// As where a host has not mounted the run's directory, and writes into one of its own.
+TEST_F(Checkpoint, OneWhoseFilesAreNotAllThereIsNotCompletedAndCostsNoOlderOne) {
+  const std::string file = "step-00000003.partial/module-001.safetensors";
+  for (const auto& harm : std::vector<std::function<void(const fs::path&)>>{
+           [](const fs::path& path) { fs::remove(path); },
+           [](const fs::path& path) { fs::resize_file(path, 100); }}) {
+    const CheckpointWriter writer(directory_.path(), config_yaml(), 1);
+    Packet mark{.kind = PacketKind::checkpoint, .step = 3};
+    for (const Stage& stage : stages_) mark.notes.push_back(writer.save(state_of(stage), mark));
+    harm(directory_.path() / file);
+    try {
+      writer.finish(mark);
+      FAIL() << "it was completed";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::storage);
+      EXPECT_THAT(e.what(), AllOf(HasSubstr(file), HasSubstr("is OUT shared by all hosts?")));
+    }
+    EXPECT_EQ(path().filename(), "step-00000002");
+  }
 }
 
 TEST_F(Checkpoint, AFlippedByteAnywhereIsNoticed) {

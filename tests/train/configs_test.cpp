@@ -1,3 +1,4 @@
+#include <ATen/ATen.h>
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <tuple>
 
 #include "lamina/core/error.hpp"
+#include "lamina/nn/module.hpp"
 #include "lamina/train/run_plan.hpp"
 
 // Every run that the files under configs/ can be put together to, worked out as `lamina show` does.
@@ -152,6 +154,17 @@ TEST(Grid, EveryCellHasTheModulesAndTheHeadsOfItsFiles) {
         EXPECT_EQ(leaps.back().block.name, plan.backbone.blocks.back().name) << module.index;
       else
         EXPECT_EQ(leaps.size(), cell.method.starts_with("man") ? 1U : 0U) << module.index;
+    }
+  });
+}
+
+TEST(Grid, EveryCellsModulesCanBeBuiltAndAreAsLargeAsTheirSpecsSay) {
+  const Initializer blank = Initializer(0).blank();
+  for_each_cell([&](const Cell&, const RunPlan& plan) {
+    for (const ModuleSpec& spec : plan.modules) {
+      std::int64_t built = 0;
+      for (const at::Tensor& parameter : Module(spec, blank).parameters()) built += parameter.numel();
+      EXPECT_EQ(built, spec.parameters()) << spec.index;
     }
   });
 }

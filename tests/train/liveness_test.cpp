@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <atomic>
 #include <filesystem>
@@ -71,6 +72,28 @@ TEST(LivenessDeathTest, AProcessWhoseThreadNeverComesBackEndsAllTheSame) {
     run(plan_in(directory.path(), "1"), options);
   };
   EXPECT_EXIT(run_for_ever(), testing::ExitedWithCode(8), "worker 0 stuck at step 4 in feed");
+}
+
+// The file of a checkpoint is a pipe that nobody reads, so who has saved it does not come to its end.
+TEST(LivenessDeathTest, AnErrorStandsThoughWhoMetItIsFoundStuckBehindIt) {
+  const TemporaryDirectory directory;
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto run_into_it = [&] {
+    const std::filesystem::path partial = directory.path() / "run/checkpoints/step-00000002.partial";
+    RunOptions options;
+    options.stop_requested = [partial, num_asked = 0]() mutable -> bool {
+      if (++num_asked == 1) {
+        make_directory(partial);
+        ::mkfifo((partial / "module-000.safetensors").c_str(), 0600);
+      }
+      if (num_asked == 6) throw Error(ErrorKind::storage, "no more");
+      return false;
+    };
+    RunPlan plan = plan_in(directory.path(), "2");
+    plan.config.checkpoint.every_steps = 2;
+    run(plan, options);
+  };
+  EXPECT_EXIT(run_into_it(), testing::ExitedWithCode(5), "worker 0: no more");
 }
 
 TEST(Liveness, AnErrorOfAWorkersOwnIsWhatTheRunEndsWith) {

@@ -15,10 +15,14 @@ RunFigures two_stages() {
   return {.modules = {{.stage = 0}, {.stage = 1}}, .stages = {{.worker = 0}, {.worker = 1}}};
 }
 
-std::string step_line(std::int64_t step) {
+// As two_stages() has them.
+const std::vector<ModuleReport> module_reports = {
+    {{{.branch = "independent", .loss = 3, .correct = 1}, {.branch = "cascaded", .loss = 2}}},
+    {{{.branch = "classifier", .loss = 1, .correct = 4}}}};
+
+std::string step_line(std::int64_t step, const std::vector<ModuleReport>& modules = module_reports) {
   Packet packet{.step = step, .total_steps = 100};
-  packet.modules = {{{{.branch = "independent", .loss = 3, .correct = 1}, {.branch = "cascaded", .loss = 2}}},
-                    {{{.branch = "classifier", .loss = 1, .correct = 4}}}};
+  packet.modules = modules;
   packet.stages = {{.compute_s = 0.25, .room_wait_s = 0.25}, {.compute_s = 0.5, .memory_mib = 8}};
   return train_record(packet, 0.5, two_stages()).dump() + "\n";
 }
@@ -62,6 +66,27 @@ TEST_F(MetricsTailTest, AModulesLossIsOfTheBranchThatItsWindowTrainsBy) {
   EXPECT_EQ(tail_.figures().modules.at(0).loss, 2);
   EXPECT_EQ(tail_.figures().modules.at(0).independent_loss, 3);
   EXPECT_TRUE(std::isnan(tail_.figures().modules.at(1).independent_loss));
+}
+
+TEST_F(MetricsTailTest, AModuleWithoutALossOfItsOwnTakesNoOthers) {
+  append(step_line(0, {{}, module_reports[0]}));  // as method.compat: release has its first modules
+  ASSERT_TRUE(tail_.read());
+  EXPECT_TRUE(std::isnan(tail_.figures().modules.at(0).loss));
+  EXPECT_TRUE(std::isnan(tail_.figures().modules.at(0).independent_loss));
+  EXPECT_EQ(tail_.figures().modules.at(1).loss, 2);
+  EXPECT_EQ(tail_.figures().modules.at(1).independent_loss, 3);
+}
+
+TEST_F(MetricsTailTest, WhereNoModuleHasTwoLossesThereIsNoList) {
+  EXPECT_EQ(step_line(0, {module_reports[1], module_reports[1]}).find("loss_independent"), std::string::npos);
+}
+
+TEST_F(MetricsTailTest, AnEvaluationWhoseLossIsNoNumberIsReadForTheRest) {
+  append(eval_record({.kind = PacketKind::eval, .step = 1}, 0.5, 2, 8).dump() + "\n");
+  append(eval_record({.kind = PacketKind::eval, .step = 2}, 0.25, unknown, 8).dump() + "\n");
+  ASSERT_TRUE(tail_.read());
+  EXPECT_EQ(tail_.figures().test_accuracy, 0.25);
+  EXPECT_TRUE(std::isnan(tail_.figures().test_loss));
 }
 
 TEST_F(MetricsTailTest, ALineThatIsBeingWrittenWaitsForItsEnd) {

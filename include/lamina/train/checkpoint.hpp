@@ -68,11 +68,11 @@ class CheckpointWriter {
   std::string save(const std::vector<ModuleState>& modules, const Packet& mark) const;
 
   /// Given a mark with the notes of all stages: writes the manifest, renames, and deletes all but the newest.
-  /// @throws Error{storage}
+  /// @throws Error{storage}, also where a file that a note tells of is not there: nothing is renamed then, or
+  /// deleted.
   Manifest finish(const Packet& mark) const;
 
   const std::filesystem::path& directory() const { return directory_; }
-  std::int64_t keep() const { return keep_; }
 
  private:
   std::filesystem::path directory_;

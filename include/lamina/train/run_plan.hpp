@@ -31,6 +31,7 @@ struct RunPlan {
   int devices_needed = 1;       ///< by this host's workers; threads of one process share one
   bool over_nccl = false;       ///< activations and gradients; the rest is agreed over MPI
   bool over_mpi = false;
+  bool auto_threads = false;  ///< pipeline.threads was auto; over MPI it is settled as the run begins
 
   /// The worker that owns a stage.
   const WorkerGroup& group_of(int worker) const;

@@ -13,8 +13,8 @@ namespace lamina {
 
 /// Training steps for comparison with other implementations.
 struct StepRequest {
-  std::shared_ptr<const GivenTensors> weights =
-      nullptr;          ///< any subset of the names; momentum as "sgd.momentum.<name>"
+  /// Any subset of the names, laid over those of `model.init`; momentum as "sgd.momentum.<name>".
+  std::shared_ptr<const GivenTensors> weights = nullptr;
   at::Tensor x_BCHW{};  ///< floating, after augmentation and normalisation
   at::Tensor y_B{};     ///< int64
   bool in_double = false;

@@ -2,9 +2,9 @@
 
 namespace lamina {
 
-/// From now on SIGTERM, SIGINT and SIGUSR2 ask the run to stop: the first stage's worker puts a stop mark
-/// into the stream, all stages checkpoint at that step, and the process exits with 0. A second SIGINT leaves
-/// at once with 130. SIGUSR1 asks for a checkpoint.
+/// From now on SIGTERM, SIGINT and SIGUSR2 ask the run to stop, whichever worker gets one: the first stage's
+/// puts a stop mark into the stream, all stages checkpoint at that step, and the process exits with 0. A
+/// second SIGINT leaves at once with 130. SIGUSR1 asks for a checkpoint.
 void install_stop_signals();
 
 /// From now on SIGTERM ends the process at once with this code: the run is over, and whatever a stop would
