@@ -50,8 +50,8 @@ class Simulate(LaminaTest):
             (["--workers", "2", "--profile", "none.json"], "--profile requires config"),
             ([self.config, "--stage-ms", "1", "--best-cut"], "--best-cut requires --profile"),
             (["--workers", "2", "--stage-ms", "1", "--scale-batch"], "--scale-batch requires --profile"),
-            ([self.config, "--stage-ms", "1", "--workers", "2"], "--workers excludes config"),
-            ([self.config, "--stage-ms", "1", "--packet-mib", "2"], "--packet-mib excludes config"),
+            ([self.config, "--stage-ms", "1", "--workers", "2"], "--workers"),
+            ([self.config, "--stage-ms", "1", "--packet-mib", "2"], "--packet-mib"),
             (["--workers", "2", "--stage-ms", "1", "--warmup", "-5"], "--warmup"),
         ]:
             with self.subTest(arguments):

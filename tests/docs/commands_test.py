@@ -60,6 +60,7 @@ class Commands(unittest.TestCase):
         (folder / "build").mkdir()
         (folder / "config.yaml").write_text("include: configs/quickstart.yaml\npipeline: {workers: auto}\n")
         sets = " ".join(f"--set {section}.{key}={value}" for section, keys in SHORT.items() for key, value in keys.items())
+        program = folder / "build/lamina"
         program.write_text(PROGRAM.format(sets=sets, binary=binary))
         program.chmod(0o755)
         return folder
