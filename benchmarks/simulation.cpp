@@ -5,6 +5,7 @@
 #include "benchmark_main.hpp"
 #include "lamina/study/simulated_pipeline.hpp"
 #include "lamina/train/engine.hpp"
+#include "lamina/train/reporter.hpp"
 #include "train/plan_of.hpp"
 
 // Real workers beside the simulation of them. Their stages sleep a set time instead of computing, so that the
@@ -51,11 +52,10 @@ RunPlan plan_for(const Options& options, const Variant& variant) {
 
 // The steps that Reporter counts.
 double simulated_steps_per_s(const Options& options, const RunPlan& plan) {
-  constexpr int reporters_warmup = 3;
   SimulatedPipeline pipeline = simulated(plan, /*measure_parts=*/false);
   pipeline.stage_s.assign(plan.stages.size(), plan.stage_options.sleep_s);
   pipeline.deviation = plan.stage_options.sleep_deviation;
-  return 1 / simulate(pipeline, options.steps - reporters_warmup, reporters_warmup).step_s;
+  return 1 / simulate(pipeline, options.steps - uncounted_steps, uncounted_steps).step_s;
 }
 
 void compare(const Options& options) {

@@ -1,4 +1,5 @@
 #include "commands.hpp"
+#include "lamina/core/log.hpp"
 
 namespace lamina {
 
@@ -32,6 +33,8 @@ RunPlan ConfigArguments::plan(const MpiLaunch& launch) const {
   ConfigText configuration = text();
   RunConfig config = read_run_config(configuration);
   if (!out.empty()) config.out = out;
+  if (launch.rank == 0)
+    for (const std::string& line : passed_over(config)) log_warning(line);
   return make_run_plan(std::move(config), launch);
 }
 

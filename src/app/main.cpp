@@ -23,9 +23,6 @@ int main(int argc, char** argv) {
   CLI::App app{"Lamina: deep networks as a pipeline of gradient-isolated stages"};
   app.set_version_flag("--version", lamina::version_text);
   app.require_subcommand(1);
-  app.failure_message([](const CLI::App*, const CLI::Error& e) {
-    return fmt::format("lamina: {}; --help tells what there is\n", e.what());
-  });
   lamina::add_train_command(app);
   lamina::add_eval_command(app);
   lamina::add_show_command(app);
@@ -42,8 +39,9 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& e) {
-    // Help and version come this way too, with code 0.
-    return app.exit(e) == 0 ? 0 : static_cast<int>(lamina::ErrorKind::config);
+    if (e.get_exit_code() == 0) return app.exit(e);  // help and version
+    return fail(fmt::format("{}; --help tells what there is", e.what()).c_str(),
+                static_cast<int>(lamina::ErrorKind::config));
   } catch (const std::exception& e) {
     const lamina::Error error = lamina::as_error(e);
     return fail(error.what(), error.exit_code());

@@ -49,8 +49,15 @@ RunPlan best_cut(const SimulateArguments& arguments, const RunPlan& plan, const 
   StageProblem problem =
       stage_problem(profile, plan.stage_options.window, plan.config.method.mlaan.looks_ahead(),
                     static_cast<int>(plan.config.pipeline.buffers));
-  problem.speeds = spread_over(arguments.speeds.empty() ? std::vector{1.0} : arguments.speeds,
-                               plan.stages.size(), "--speeds", "stages");
+  const std::vector<double> speeds =
+      spread_over(arguments.speeds.empty() ? std::vector{1.0} : arguments.speeds,
+                  static_cast<std::size_t>(plan.num_workers()), "--speeds", "workers");
+  problem.speeds.clear();  // by stage, of its slowest worker
+  for (const StageSpec& stage : plan.stages) {
+    const WorkerGroup& owners = plan.owners_of(stage.index);
+    const auto first = speeds.begin() + owners.first_worker;
+    problem.speeds.push_back(*std::min_element(first, first + owners.replicas));
+  }
   problem.bytes_per_s = mib * arguments.mib_per_s;
   RunConfig config = plan.config;
   config.pipeline.stages = plan_stages(problem).ends();
@@ -76,6 +83,10 @@ RunConfig config_of(const SimulateArguments& arguments) {
   ConfigText text = arguments.text();
   RunConfig config = read_run_config(text);
   PipelineConfig& pipeline = config.pipeline;
+  if (deals_stages_out(pipeline.schedule) && !pipeline.workers)
+    throw Error(
+        ErrorKind::config,
+        fmt::format("pipeline.workers: expected a number with schedule {}, found auto", pipeline.schedule));
   if (const auto* replicas = std::get_if<std::int64_t>(&pipeline.replicas);
       replicas && !pipeline.workers && pipeline.schedule != "data_parallel")
     pipeline.workers = *replicas * num_stages(pipeline.stages);
@@ -133,21 +144,12 @@ void set_times(const SimulateArguments& arguments, SimulatedPipeline& pipeline) 
     }
 }
 
-void add_options(CLI::App& command, SimulateArguments& arguments) {
-  CLI::Option* config = command.add_option("config", arguments.files,
-                                           "configuration, YAML; none: a chain of stages without a network");
-  arguments.add_sets_to(command);
-  const auto number = [&](const char* name, auto& value, const char* help) {
-    return command.add_option(name, value, help)->check(CLI::NonNegativeNumber)->capture_default_str();
-  };
-  command.add_option("--workers", arguments.workers, "workers of a chain")
-      ->check(CLI::Range(1, 1 << 16))
-      ->excludes(config);
-  command
-      .add_option("--stage-ms", arguments.stage_ms,
-                  "a stage's step on one worker: one for all, or one each, by commas")
-      ->delimiter(',')
-      ->check(CLI::PositiveNumber);
+CLI::Option* add_number(CLI::App& command, const char* name, auto& value, const char* help) {
+  return command.add_option(name, value, help)->check(CLI::NonNegativeNumber)->capture_default_str();
+}
+
+// Of a network, all of which need its configuration.
+void add_network_options(CLI::App& command, SimulateArguments& arguments, CLI::Option* config) {
   CLI::Option* profile = command
                              .add_option("--profile", arguments.profile,
                                          "takes these times from what lamina plan --profile wrote")
@@ -161,33 +163,58 @@ void add_options(CLI::App& command, SimulateArguments& arguments) {
       .add_flag("--best-cut", arguments.best_cut,
                 "cuts into stages as lamina plan would, by these times, speeds and links")
       ->needs(profile);
+}
+
+// Of a chain without a network, which a configuration leaves no room for.
+void add_chain_options(CLI::App& command, SimulateArguments& arguments, CLI::Option* config) {
+  const auto add = [&](const char* name, auto& value, const char* help) {
+    add_number(command, name, value, help)->excludes(config);
+  };
+  command.add_option("--workers", arguments.workers, "workers of a chain")
+      ->check(CLI::Range(1, 1 << 16))
+      ->excludes(config);
+  add("--packet-mib", arguments.packet_mib, "of a chain: what a stage sends a step");
+  add("--gradient-mib", arguments.gradient_mib, "of a chain: what a stage's replicas add up a step");
+  add("--snapshot-mib", arguments.snapshot_mib, "of a chain: what each reader of a stage is sent a version");
+  add("--shadows", arguments.shadows, "of a chain: following stages whose parts a stage shadows");
+}
+
+void add_time_options(CLI::App& command, SimulateArguments& arguments) {
+  const auto add = [&](const char* name, auto& value, const char* help) {
+    add_number(command, name, value, help);
+  };
+  command
+      .add_option("--stage-ms", arguments.stage_ms,
+                  "a stage's step on one worker: one for all, or one each, by commas")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
   command.add_option("--speeds", arguments.speeds, "of the workers: one each, by commas")
       ->delimiter(',')
       ->check(CLI::PositiveNumber);
+  add("--jitter", arguments.deviation, "standard deviation of each step's time, as a part of it; log-normal");
+  add("--seed", arguments.seed, "of the jitter");
+  add("--mib-per-s", arguments.mib_per_s,
+      "of the links between workers, and of sums over replicas; 0: no limit");
+  add("--latency-us", arguments.latency_us, "of these links");
+  add("--snapshot-mib-per-s", arguments.snapshot_mib_per_s, "of the links that snapshots take; 0: no limit");
+  add("--snapshot-latency-us", arguments.snapshot_latency_us, "of these links");
+  add("--fill-ms", arguments.fill_ms, "a step, to fill a stage's shadows");
+  add("--publish-ms", arguments.publish_ms, "a version, to copy a stage's parts");
+}
+
+void add_options(CLI::App& command, SimulateArguments& arguments) {
+  CLI::Option* config = command.add_option("config", arguments.files,
+                                           "configuration, YAML; none: a chain of stages without a network");
+  arguments.add_sets_to(command);
+  add_network_options(command, arguments, config);
+  add_chain_options(command, arguments, config);
+  add_time_options(command, arguments);
   command.add_option("--steps", arguments.steps, "steps that count")
       ->check(CLI::Range(1, 1 << 30))
       ->capture_default_str();
-  number("--warmup", arguments.warmup, "steps before them; 0: a tenth of them, at least 5");
-  number("--jitter", arguments.deviation,
-         "standard deviation of each step's time, as a part of it; log-normal");
-  number("--seed", arguments.seed, "of the jitter");
-  number("--mib-per-s", arguments.mib_per_s,
-         "of the links between workers, and of sums over replicas; 0: no limit");
-  number("--latency-us", arguments.latency_us, "of these links");
-  number("--snapshot-mib-per-s", arguments.snapshot_mib_per_s,
-         "of the links that snapshots take; 0: no limit");
-  number("--snapshot-latency-us", arguments.snapshot_latency_us, "of these links");
-  number("--fill-ms", arguments.fill_ms, "a step, to fill a stage's shadows");
-  number("--publish-ms", arguments.publish_ms, "a version, to copy a stage's parts");
-  number("--packet-mib", arguments.packet_mib, "of a chain: what a stage sends a step")->excludes(config);
-  number("--gradient-mib", arguments.gradient_mib, "of a chain: what a stage's replicas add up a step")
-      ->excludes(config);
-  number("--snapshot-mib", arguments.snapshot_mib,
-         "of a chain: what each reader of a stage is sent a version")
-      ->excludes(config);
-  number("--shadows", arguments.shadows, "of a chain: following stages whose parts a stage shadows")
-      ->excludes(config);
-  number("--grid", arguments.grid, "instead: who does what when, of so many packets, a slot a stage");
+  add_number(command, "--warmup", arguments.warmup, "steps before them; 0: a tenth of them, at least 5");
+  add_number(command, "--grid", arguments.grid,
+             "instead: who does what when, of so many packets, a slot a stage");
   command.add_option("--out", arguments.out, "write DIR/summary.json");
 }
 

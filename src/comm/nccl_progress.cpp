@@ -30,11 +30,6 @@ ErrorKind kind_of(ncclResult_t result) {
   }
 }
 
-std::string on_one_line(std::string text) {
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  return text;
-}
-
 std::string missing(const NcclGroup& group) {
   std::string text;
   for (const NcclTransfer& transfer : group) text += "; " + transfer.missing();

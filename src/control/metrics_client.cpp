@@ -13,8 +13,8 @@
 
 #include "control/asio.hpp"
 #include "control/figure_fields.hpp"
-#include "control/within.hpp"
 #include "lamina/core/error.hpp"
+#include "lamina/core/within.hpp"
 
 namespace lamina {
 namespace {

@@ -26,32 +26,6 @@ constexpr Sibling siblings[] = {
     {"hpff", 2, 1, 1, "none", false},
 };
 
-void require_trained(const MlaanConfig& mlaan) {
-  if (mlaan.wx + mlaan.wy <= 0)
-    throw Error(ErrorKind::config, "method.mlaan: expected wx or wy above 0, found both 0");
-  for (const auto& [branch, weight, key] :
-       {std::tuple{"independent", mlaan.wx, "wx"}, std::tuple{"cascaded", mlaan.wy, "wy"}})
-    if (mlaan.lam_on == branch && weight == 0)
-      throw Error(
-          ErrorKind::config,
-          fmt::format("method.mlaan.lam_on: expected none or a branch with a weight above 0, found {} "
-                      "with {} = 0",
-                      branch, key));
-}
-
-// What only LAMs have says nothing without them, and whoever set it believes that it does.
-void require_lams_for_their_options(const MlaanConfig& mlaan) {
-  if (mlaan.lam_on != "none") return;
-  for (const auto& [key, is_set] :
-       {std::pair{"leaps", mlaan.leaps != MlaanConfig{}.leaps},
-        std::pair{"ema_depth", mlaan.ema_depth != MlaanConfig{}.ema_depth}, std::pair{"scale", mlaan.scale}})
-    if (is_set)
-      throw Error(ErrorKind::config,
-                  fmt::format("method.mlaan.{}: expected its default beside lam_on none, which has no LAMs, "
-                              "found another value",
-                              key));
-}
-
 }  // namespace
 
 void MlaanConfig::visit(FieldVisitor& v) {
@@ -123,13 +97,28 @@ MlaanConfig resolve_mlaan(const MethodConfig& method) {
     resolved.lam_on = "none";
     return resolved;
   }
-  if (method.framework == "e2e")
-    throw Error(
-        ErrorKind::config,
-        "method.mlaan: expected none beside framework e2e, which trains by one loss, found a section");
-  require_trained(resolved);
-  require_lams_for_their_options(resolved);
+  if (resolved.wx + resolved.wy <= 0)
+    throw Error(ErrorKind::config, "method.mlaan: expected wx or wy above 0, found both 0");
   return resolved;
+}
+
+std::vector<std::string> passed_over(const MethodConfig& method) {
+  if (!method.use_mlaan) return {};
+  if (method.framework == "e2e")
+    return {"method.mlaan: framework e2e makes nothing of it but a weight of its loss, wx + wy"};
+  const MlaanConfig& mlaan = method.mlaan;
+  std::vector<std::string> lines;
+  for (const auto& [branch, weight, key] :
+       {std::tuple{"independent", mlaan.wx, "wx"}, std::tuple{"cascaded", mlaan.wy, "wy"}})
+    if (mlaan.lam_on == branch && weight == 0)
+      lines.push_back(fmt::format("method.mlaan.lam_on: there are no LAMs, as {} is 0", key));
+  const MlaanConfig usual;
+  for (const auto& [key, is_set] :
+       {std::pair{"leaps", mlaan.leaps != usual.leaps},
+        std::pair{"ema_depth", mlaan.ema_depth != usual.ema_depth}, std::pair{"scale", mlaan.scale}})
+    if (is_set && mlaan.lam_on == "none")
+      lines.push_back(fmt::format("method.mlaan.{}: says nothing, as lam_on is none", key));
+  return lines;
 }
 
 }  // namespace lamina

@@ -1,10 +1,6 @@
 #include "lamina/pipeline/snapshot_policy.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-
-#include "lamina/core/error.hpp"
 
 namespace lamina {
 
@@ -30,10 +26,6 @@ std::size_t SnapshotPolicy::depth() const {
 
 SnapshotPolicy resolve_policy(const SnapshotsConfig& config, std::int64_t num_stages, std::int64_t buffers) {
   const bool newest_wins = config.policy == "latest";
-  if (newest_wins && config.lag)
-    throw Error(ErrorKind::config,
-                fmt::format("snapshots.lag: expected auto beside policy latest, which has none, found {}",
-                            *config.lag));
   const std::int64_t automatic = num_stages > 1 ? (buffers + 1) * (num_stages - 1) + 1 : 0;
   return {.newest_wins = newest_wins,
           .lag = newest_wins ? 0 : config.lag.value_or(automatic),

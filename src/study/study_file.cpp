@@ -74,11 +74,6 @@ std::string digest_of(const std::vector<EffectiveField>& fields, const StudyCell
   return sha256_hex(text);
 }
 
-std::string one_line(std::string text) {
-  for (std::size_t end = text.find('\n'); end != text.npos; end = text.find('\n')) text.replace(end, 1, "; ");
-  return text;
-}
-
 void resolve(StudyCell& cell, const std::vector<StudyLayer>& layers, const StudyText& text,
              const std::vector<std::string>& sets, const Study& study) {
   try {
@@ -92,7 +87,7 @@ void resolve(StudyCell& cell, const std::vector<StudyLayer>& layers, const Study
     cell.seed = config.train.seed;
     cell.digest = digest_of(fields, cell, study);
   } catch (const Error& error) {
-    cell.error = one_line(error.what());
+    cell.error = on_one_line(error.what());
   }
 }
 

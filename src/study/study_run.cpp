@@ -190,7 +190,9 @@ class StudyRun {
       return tell_of(turn, fmt::format("no result yet of {}", job->at("job").get<std::string>()));
     Json submitted = circumstances();
     const std::vector<std::string> arguments = launch_arguments(turn);
-    for (const std::string& word : arguments)
+    std::vector<std::string> words = arguments;
+    words.push_back(folder_.config(turn.cell));
+    for (const std::string& word : words)
       if (word.find_first_of(" \t\n") != word.npos)
         return fail(turn, fmt::format("submit: expected arguments without blanks, found \"{}\"", word),
                     config_exit_code, submitted);

@@ -170,9 +170,11 @@ std::int64_t CheckpointMirror::num_failures() const {
   return copier_->num_failures();
 }
 
-std::shared_ptr<CheckpointMirror> open_mirror(const CheckpointConfig& config, Seconds limit) {
+std::shared_ptr<CheckpointMirror> open_mirror(const RunPlan& plan) {
+  const CheckpointConfig& config = plan.config.checkpoint;
   if (config.mirror.empty()) return nullptr;
-  const MirrorPatience patience{.in_all = std::min(limit / 2, MirrorPatience().in_all)};
+  MirrorPatience patience;
+  if (plan.over_mpi) patience.in_all = std::min(patience.in_all, Seconds(plan.config.pipeline.timeout_s / 2));
   return std::make_shared<CheckpointMirror>(config.mirror, config.keep, patience);
 }
 

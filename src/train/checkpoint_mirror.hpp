@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "lamina/core/clock.hpp"
-#include "lamina/train/run_config.hpp"
+#include "lamina/train/run_plan.hpp"
 
 namespace lamina {
 
@@ -47,8 +47,8 @@ class CheckpointMirror {
   std::thread thread_;
 };
 
-/// checkpoint.mirror, or none. At a run's end it is waited for half of `limit`, for which the other workers
-/// wait in all, to leave MPI together.
-std::shared_ptr<CheckpointMirror> open_mirror(const CheckpointConfig& config, Seconds limit);
+/// checkpoint.mirror, or none. At the end of a run of several processes it is waited for half the time for
+/// which the others wait, to leave MPI together.
+std::shared_ptr<CheckpointMirror> open_mirror(const RunPlan& plan);
 
 }  // namespace lamina

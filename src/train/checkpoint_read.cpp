@@ -46,9 +46,11 @@ bool is_complete(const fs::path& path) {
 std::vector<fs::path> entries(const fs::path& directory) {
   std::vector<fs::path> paths;
   std::error_code problem;
-  for (const auto& entry : fs::directory_iterator(directory, problem)) paths.push_back(entry.path());
+  for (fs::directory_iterator entry(directory, problem), end; !problem && entry != end;
+       entry.increment(problem))
+    paths.push_back(entry->path());
   if (problem && problem != std::errc::no_such_file_or_directory && problem != std::errc::not_a_directory)
-    throw fs::filesystem_error("read", directory, problem);
+    throw Error(ErrorKind::storage, fmt::format("{}: {}", directory.string(), problem.message()));
   std::sort(paths.begin(), paths.end());
   return paths;
 }

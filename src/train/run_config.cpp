@@ -95,4 +95,11 @@ RunConfig read_run_config(ConfigText& text) {
   return config;
 }
 
+std::vector<std::string> passed_over(const RunConfig& config) {
+  std::vector<std::string> lines = passed_over(config.method);
+  if (config.snapshots.policy == "latest" && config.snapshots.lag)
+    lines.emplace_back("snapshots.lag: says nothing, as snapshots.policy is latest");
+  return lines;
+}
+
 }  // namespace lamina

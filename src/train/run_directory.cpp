@@ -3,12 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <future>
-#include <thread>
 
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
 #include "lamina/core/log.hpp"
+#include "lamina/core/within.hpp"
 #include "lamina/train/safetensors.hpp"
 
 namespace lamina {
@@ -21,11 +20,8 @@ namespace fs = std::filesystem;
 std::vector<fs::path> find_copies(const RunPlan& plan) {
   const fs::path mirror = plan.config.checkpoint.mirror;
   if (mirror.empty()) return {};
-  std::packaged_task<std::vector<fs::path>()> look([mirror] { return find_checkpoints(mirror); });
-  std::future<std::vector<fs::path>> found = look.get_future();
-  std::thread(std::move(look)).detach();
   const Seconds patience = std::min(Seconds(plan.config.pipeline.timeout_s / 4), Seconds(60));
-  if (found.wait_for(patience) == std::future_status::ready) return found.get();
+  if (auto found = within(patience, [mirror] { return find_checkpoints(mirror); })) return *std::move(found);
   throw Error(ErrorKind::storage, fmt::format("{}: expected to read it, found no answer in {:.0f} s",
                                               mirror.string(), patience.count()));
 }

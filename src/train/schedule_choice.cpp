@@ -30,6 +30,9 @@ void check_end_to_end(const RunConfig& config) {
   if (config.method.framework != "e2e")
     refuse("pipeline.schedule: {} trains end to end and expects method.framework e2e, found {}",
            pipeline.schedule, config.method.framework);
+  if (config.method.use_mlaan)
+    refuse("method.mlaan: expected none with schedule {}, which trains end to end, found a section",
+           pipeline.schedule);
   if (config.train.on_nonfinite != "stop")
     refuse(
         "train.on_nonfinite: expected stop with schedule {}, where a stage's gradients come from those "

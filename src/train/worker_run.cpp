@@ -120,7 +120,7 @@ void WorkerRun::prepare() {
   if (is_first() && line_.rollbacks > 0)
     log_warning(fmt::format("rollback {} of {}: going on from step {} with the data in another order",
                             rollbacks_, plan_.config.train.max_rollbacks, start_.step()));
-  if (is_sink() && !mirror_) mirror_ = open_mirror(plan_.config.checkpoint, limit_);
+  if (is_sink() && !mirror_) mirror_ = open_mirror(plan_);
   if (speaks())
     writer_.emplace(
         CheckpointWriter(checkpoint_directory(plan_.config.out), to_yaml(list_fields(plan_.config)),

@@ -74,6 +74,11 @@ class Configuration(LaminaTest):
                     self.assertEqual(process.returncode, CONFIG)
                     self.assertIn(option, process.stderr)
 
+    def test_what_changes_nothing_is_told_and_goes_on(self):
+        shown = self.lamina("show", self.config, "--set", "snapshots.policy=latest", "--set", "snapshots.lag=3")
+        self.assertEqual(shown.returncode, OK, shown.stderr)
+        self.assertEqual(shown.stderr.count("snapshots.lag: says nothing, as snapshots.policy is latest"), 1)
+
     def test_a_path_that_no_file_system_takes(self):
         nowhere = self.folder / ("x" * 300) / "y"
         for arguments in (["train", self.config, "--out", nowhere], ["verify", nowhere]):

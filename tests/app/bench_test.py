@@ -23,6 +23,7 @@ class Beside(LaminaTest):
         self.assertEqual([side["config"] for side in sides], [str(self.config)] * 2)
         self.assertEqual(sides[0]["ratio"], {"median": 1, "lowest": 1, "highest": 1})
         printed = [float(ms) for ms in re.findall(r"([\d.]+) ms a step", found.stdout)]
+        self.assertEqual(len(printed), 2)
         for ms, side in zip(printed, sides):
             self.assertAlmostEqual(ms, 1e3 * side["step_s"]["median"], delta=0.01)
 

@@ -70,22 +70,23 @@ class Stop(LaminaTest):
 class StopWhileTheDiskHangs(LaminaTest):
     """A checkpoint's files are pipes that nobody reads, so that no worker that has saved comes to its end by itself."""
 
-    # The rate is 0.01 for the first 100 steps, and then absurd.
-    SETS = ("data.train_limit=1600", "train.lr_schedule=epoch", "train.warmup_epochs=1", "train.lr=1e30",
-            "checkpoint.every_steps=80", "pipeline.timeout_s=8")
+    # The rate is 0.01 for the first 1000 steps, and then absurd.
+    SETS = ("data.train_limit=2000", "train.batch=2", "train.lr_schedule=epoch", "train.warmup_epochs=1", "train.lr=1e30",
+            "checkpoint.every_steps=900", "pipeline.timeout_s=8")
 
     def test_the_error_is_told_and_the_code_is_its(self):
         for workers, ranks in ((2, 0), ("auto", 2)):
             with self.subTest(ranks=ranks):
                 process = self.start(f"run-{ranks}", *self.SETS, f"pipeline.workers={workers}", ranks=ranks)
-                partial = self.folder / f"run-{ranks}/checkpoints/step-00000080.partial"
+                partial = self.folder / f"run-{ranks}/checkpoints/step-00000900.partial"
                 partial.mkdir()
                 for module in (0, 2):
                     os.mkfifo(partial / f"module-{module:03}.safetensors")
                 console = process.communicate(timeout=120)[0]
                 self.assertEqual(process.returncode, NONFINITE, console)
                 (line,) = [line for line in console.splitlines() if "[error]" in line]
-                self.assertRegex(line, r"step 10\d, stage \d: expected finite (losses|gradients)")
+                self.assertFalse(partial.with_suffix("").exists(), "the disk did not hang")
+                self.assertRegex(line, r"step 100\d, stage \d: expected finite (losses|gradients)")
 
 
 class Skip(LaminaTest):
@@ -224,7 +225,7 @@ class Rollback(LaminaTest):
         self.alter_manifest(checkpoint, evaluated=False)
         os.mkfifo(checkpoint / "pipe")
         summary = self.roll("run", often, "train.max_steps=8", f"checkpoint.mirror={self.folder / 'mirror'}",
-                            "pipeline.timeout_s=8", ranks=2, resume=True)
+                            "pipeline.timeout_s=16", ranks=2, resume=True)
         self.assertGreater(summary["rollbacks"], before)
         self.assertEqual(summary["workers"][1]["checkpoints"]["mirror_failures"], 1)
 

@@ -176,7 +176,7 @@ class Mirror(LaminaTest):
         self.train("cut", "train.max_steps=4")
         os.mkfifo(self.checkpoints("cut")[-1] / "pipe")
         summary = self.train("cut", "train.max_steps=4", f"checkpoint.mirror={self.mirror}", "pipeline.workers=auto",
-                             "pipeline.timeout_s=8", ranks=2, resume=True)
+                             "pipeline.timeout_s=16", ranks=2, resume=True)
         self.assertEqual(summary["workers"][1]["checkpoints"]["mirror_failures"], 1)
 
     def test_that_cannot_be_read_is_missed_only_where_nothing_else_is(self):

@@ -27,6 +27,7 @@ WITHOUT_SOURCE = {
     "core/clock.hpp",
     "core/mailbox.hpp",
     "core/shape.hpp",
+    "core/within.hpp",
     "comm/snapshot.hpp",
     "comm/transport.hpp",
     "data/dataset.hpp",

@@ -117,7 +117,7 @@ class Run(RunTest):
         shows, go = self.folder / "shows", self.folder / "go"
         shows.unlink(missing_ok=True)
         program = self.write("program", f"""#!/bin/bash
-[[ $1 != show ]] || {{ touch {shows}; until [[ -e {go} ]]; do sleep 0.05; done; }}
+[[ $1 != show ]] || {{ touch {shows}; until [[ -e {go} ]]; do kill -0 $PPID || exit 1; sleep 0.05; done; }}
 exec {BINARY} "$@"
 """)
         program.chmod(0o755)

@@ -11,6 +11,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 std::string error_of(const MethodConfig& method) {
   try {
@@ -72,22 +73,19 @@ TEST(ResolveMlaan, SomeLossHasToHaveAWeight) {
   EXPECT_THAT(error_of(mlaan_on("greedy", {.wx = 0, .wy = 0})), HasSubstr("wx or wy above 0"));
 }
 
-TEST(ResolveMlaan, ALamNeedsABranchWithAWeight) {
-  EXPECT_THAT(error_of(mlaan_on("greedy", {.wy = 0})), HasSubstr("found cascaded with wy = 0"));
-  EXPECT_THAT(error_of(mlaan_on("greedy", {.wx = 0, .lam_on = "independent"})),
-              HasSubstr("found independent with wx = 0"));
-}
-
-TEST(ResolveMlaan, OptionsOfLamsNeedLams) {
-  EXPECT_THAT(error_of(mlaan_on("dgl", {.ema_depth = "all", .lam_on = "none"})),
-              HasSubstr("mlaan.ema_depth"));
-  EXPECT_THAT(error_of(mlaan_on("dgl", {.lam_on = "none", .leaps = std::string("next")})),
-              HasSubstr("mlaan.leaps"));
-  EXPECT_THAT(error_of(mlaan_on("dgl", {.lam_on = "none", .scale = true})), HasSubstr("mlaan.scale"));
-}
-
-TEST(ResolveMlaan, EndToEndTrainingHasNoSection) {
-  EXPECT_THAT(error_of(mlaan_on("e2e")), HasSubstr("beside framework e2e"));
+TEST(PassedOver, SaysWhatChangesNothing) {
+  const auto lines = [](const MethodConfig& method) { return passed_over(method); };
+  EXPECT_THAT(lines(mlaan_on("dgl")), IsEmpty());
+  EXPECT_THAT(lines({.framework = "e2e", .mlaan = {.ema_depth = "all"}}), IsEmpty()) << "there is no section";
+  EXPECT_THAT(lines(mlaan_on("dgl", {.wy = 0})), ElementsAre(HasSubstr("as wy is 0")));
+  EXPECT_THAT(lines(mlaan_on("dgl", {.wx = 0, .lam_on = "independent"})),
+              ElementsAre(HasSubstr("as wx is 0")));
+  EXPECT_THAT(lines(mlaan_on("dgl", {.wx = 0})), IsEmpty());
+  EXPECT_THAT(
+      lines(mlaan_on("dgl",
+                     {.ema_depth = "all", .lam_on = "none", .leaps = std::string("next"), .scale = true})),
+      ElementsAre(HasSubstr("mlaan.leaps"), HasSubstr("mlaan.ema_depth"), HasSubstr("mlaan.scale")));
+  EXPECT_THAT(lines(mlaan_on("e2e")), ElementsAre(HasSubstr("framework e2e")));
 }
 
 // "independent", "cascaded+lam", ...
@@ -127,7 +125,7 @@ TEST(MakeModules, WeightsAndLamSayWhichBranchesThereAre) {
     return described(modules_by(method, backbone_of("resnet14", 16), 6)[1]);
   };
   EXPECT_THAT(second(mlaan_on("greedy", {.wx = 0})), ElementsAre("cascaded+lam"));
-  EXPECT_THAT(second(mlaan_on("greedy", {.wy = 0, .lam_on = "none"})), ElementsAre("independent"));
+  EXPECT_THAT(second(mlaan_on("greedy", {.wy = 0})), ElementsAre("independent"));
   EXPECT_THAT(second(mlaan_on("greedy", {.lam_on = "independent"})),
               ElementsAre("independent+lam", "cascaded"));
   EXPECT_THAT(second(mlaan_on("greedy", {.lam_on = "none"})), ElementsAre("independent", "cascaded"));
@@ -193,6 +191,7 @@ TEST(MakeModules, AnEmaIsKeptOfEveryBlockThatALamLeapsToWithOne) {
   EXPECT_EQ(emas(modules_by(mlaan_on("dgl"), net, 15)),
             (Names{"[2,0]", "[3,0]", "[3,1]", "[3,2]", "[3,3]", "[3,4]"}));
   EXPECT_EQ(emas(modules_by(mlaan_on("dgl", {.lam_on = "none"}), net, 8)), Names{});
+  EXPECT_EQ(emas(modules_by(mlaan_on("dgl", {.wy = 0}), net, 8)), Names{}) << "no branch leaps";
   EXPECT_EQ(emas(modules_by({.framework = "man"}, net, 4)), (Names{"[1,3]", "[2,2]", "[3,1]"}))
       << "the first blocks of the next modules";
 }

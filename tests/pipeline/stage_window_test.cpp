@@ -45,10 +45,7 @@ std::vector<Cell> cells() {
   also("AllEmas", [](MethodConfig& m) { m.mlaan.ema_depth = "all"; });
   also("Scaled", [](MethodConfig& m) { m.mlaan.scale = true; });
   also("CascadedAlone", [](MethodConfig& m) { m.mlaan.wx = 0; });
-  also("IndependentAlone", [](MethodConfig& m) {
-    m.mlaan.wy = 0;
-    m.mlaan.lam_on = "none";
-  });
+  also("IndependentAlone", [](MethodConfig& m) { m.mlaan.wy = 0; });
   also("Released", [](MethodConfig& m) { m.compat = "release"; });
   for (const char* framework : {"dgl", "infopro", "predsim"})
     all.push_back({std::string("On_") + framework, mlaan(3, framework)});

@@ -89,7 +89,7 @@ TEST(LivenessDeathTest, AnErrorStandsThoughWhoMetItIsFoundStuckBehindIt) {
       if (num_asked == 6) throw Error(ErrorKind::storage, "no more");
       return false;
     };
-    RunPlan plan = plan_in(directory.path(), "2");
+    RunPlan plan = plan_in(directory.path(), "8");
     plan.config.checkpoint.every_steps = 2;
     run(plan, options);
   };

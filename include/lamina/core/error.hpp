@@ -35,8 +35,12 @@ class Error : public std::runtime_error {
   ErrorKind kind_;
 };
 
+/// A message of several lines with "; " in their place, and without the trace that LibTorch puts behind its
+/// own.
+std::string on_one_line(std::string text);
+
 /// An exception of any kind as ours, in one line: of the file system `storage`, for want of memory or of what
-/// else the system has `device`, and `contract` otherwise. LibTorch's messages lose the trace behind them.
+/// else the system has `device`, and `contract` otherwise.
 Error as_error(const std::exception& exception);
 
 }  // namespace lamina

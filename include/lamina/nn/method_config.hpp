@@ -52,8 +52,10 @@ struct MethodConfig {
 
 /// The windows and leaps that a method trains with: its `mlaan` section; what the siblings man, man++ and
 /// hpff are made of; or, for a plain framework, independent losses of weight 1 alone.
-/// @throws Error{config} for a section that a sibling or `e2e` leaves no room for, weights that are both 0,
-/// LAMs on a branch without weight, or options of LAMs where there are none.
+/// @throws Error{config} for a section that a sibling leaves no room for, or weights that are both 0.
 MlaanConfig resolve_mlaan(const MethodConfig& method);
+
+/// What is set and changes nothing, beside what else is set: a line each, for people.
+std::vector<std::string> passed_over(const MethodConfig& method);
 
 }  // namespace lamina

@@ -33,7 +33,6 @@ struct SnapshotPolicy {
 /// `lag: auto` is (buffers + 1) * (stages - 1) + 1: a stage is ahead of the one behind it by at most the
 /// messages of a lane and one in hand, and a version needs up to a step to travel. So nobody ever waits for a
 /// version for longer than it would have waited for room.
-/// @throws Error{config} for a lag beside `latest`.
 SnapshotPolicy resolve_policy(const SnapshotsConfig& config, std::int64_t num_stages, std::int64_t buffers);
 
 }  // namespace lamina

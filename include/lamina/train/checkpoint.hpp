@@ -84,7 +84,8 @@ class CheckpointWriter {
 /// The step of a checkpoint, by its directory's name.
 std::int64_t step_of(const std::filesystem::path& checkpoint);
 
-/// Complete checkpoints in a directory, oldest first.
+/// Complete checkpoints in a directory, oldest first; none where there is no directory.
+/// @throws Error{storage} if it cannot be read; so do those below.
 std::vector<std::filesystem::path> find_checkpoints(const std::filesystem::path& directory);
 
 /// What a run that is under way, or was killed, has half-written, or half-deleted, there.

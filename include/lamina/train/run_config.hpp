@@ -82,4 +82,7 @@ std::int64_t largest_micro_batch(const RunConfig& config);
 /// Fills a configuration and checks it. @throws Error{config} with every problem found.
 RunConfig read_run_config(ConfigText& text);
 
+/// What is set and changes nothing, beside what else is set: a line each, for people.
+std::vector<std::string> passed_over(const RunConfig& config);
+
 }  // namespace lamina

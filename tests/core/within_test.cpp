@@ -1,4 +1,4 @@
-#include "control/within.hpp"
+#include "lamina/core/within.hpp"
 
 #include <gtest/gtest.h>
 

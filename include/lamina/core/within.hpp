@@ -19,7 +19,7 @@ auto within(Seconds limit, Work work) -> std::optional<decltype(work())> {
   std::packaged_task<Result()> task(std::move(work));
   std::future<Result> result = task.get_future();
   std::thread(std::move(task)).detach();
-  if (result.wait_for(limit) != std::future_status::ready) return std::nullopt;
+  if (result.wait_for(for_a_wait(limit)) != std::future_status::ready) return std::nullopt;
   return result.get();
 }
 
