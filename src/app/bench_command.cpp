@@ -1,10 +1,8 @@
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "commands.hpp"
-#include "lamina/core/files.hpp"
 #include "lamina/study/bench.hpp"
 #include "lamina/study/memory.hpp"
 #include "lamina/study/step_cost.hpp"
@@ -17,12 +15,6 @@ struct BenchArguments : ConfigArguments {
   bool pipeline_only = false;
   std::vector<std::string> beside;
 };
-
-void keep(const std::string& out, const std::string& summary) {
-  if (out.empty()) return;
-  make_directory(out);
-  write_file_atomically(std::filesystem::path(out) / "summary.json", summary);
-}
 
 nlohmann::json as_json(const Spread& spread) {
   return {{"median", spread.median}, {"lowest", spread.lowest}, {"highest", spread.highest}};
@@ -47,7 +39,7 @@ void run_beside(const BenchArguments& arguments) {
     sides.push_back(
         {{"config", names[i]}, {"step_s", as_json(cost.seconds)}, {"ratio", as_json(cost.ratio)}});
   }
-  keep(arguments.out, nlohmann::json{{"sides", sides}}.dump(2) + "\n");
+  keep_summary(arguments.out, nlohmann::json{{"sides", sides}}.dump(2) + "\n");
 }
 
 void print_memory(const std::vector<ModuleMemory>& modules) {
@@ -72,7 +64,7 @@ void run_bench(BenchArguments& arguments) {
   fmt::print("{}", to_table(*report));
   const std::vector<ModuleMemory> memory = measure_memory(plan);
   print_memory(memory);
-  keep(arguments.out, to_json_text(*report, memory));
+  keep_summary(arguments.out, to_json_text(*report, memory));
 }
 
 // Those that say how the stream is measured, which --beside does without.

@@ -26,6 +26,9 @@ void add_study_command(CLI::App& app);
 void add_top_command(CLI::App& app);
 void add_completion_command(CLI::App& app);
 
+/// Writes OUT/summary.json, unless `out` is empty. @throws Error{storage}
+void keep_summary(const std::string& out, const std::string& text);
+
 /// What every command that takes a configuration is given.
 struct ConfigArguments {
   std::vector<std::string> files;

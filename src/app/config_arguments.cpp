@@ -1,7 +1,16 @@
+#include <filesystem>
+
 #include "commands.hpp"
+#include "lamina/core/files.hpp"
 #include "lamina/core/log.hpp"
 
 namespace lamina {
+
+void keep_summary(const std::string& out, const std::string& text) {
+  if (out.empty()) return;
+  make_directory(out);
+  write_file_atomically(std::filesystem::path(out) / "summary.json", text);
+}
 
 void ConfigArguments::add_to(CLI::App& command) {
   command.add_option("config", files, "configuration, YAML; of several files a later one wins, key by key")

@@ -1,11 +1,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <filesystem>
-
 #include "commands.hpp"
 #include "lamina/core/error.hpp"
-#include "lamina/core/files.hpp"
 #include "lamina/pipeline/stage_cut.hpp"
 #include "lamina/study/module_profile.hpp"
 #include "lamina/study/simulated_pipeline.hpp"
@@ -238,9 +235,7 @@ void add_simulate_command(CLI::App& app) {
         arguments->warmup > 0 ? arguments->warmup : std::max<std::int64_t>(5, arguments->steps / 10);
     const Simulation found = simulate(pipeline, arguments->steps, warmup);
     fmt::print("{}", to_table(found, batch));
-    if (out.empty()) return;
-    make_directory(out);
-    write_file_atomically(std::filesystem::path(out) / "summary.json", to_json_text(found, batch));
+    keep_summary(out, to_json_text(found, batch));
   });
 }
 
