@@ -69,9 +69,10 @@ def on(core, options):
 
 
 def ended(process):
-    """The JSON that a process says at its end."""
+    """The JSON that a process says at its end; nothing if it had hardly begun."""
     process.terminate()
-    return json.loads(process.communicate(timeout=60)[0].splitlines()[-1])
+    said = process.communicate(timeout=60)[0].splitlines()
+    return json.loads(said[-1]) if said else {}
 
 
 def start(options, *command):
@@ -187,6 +188,7 @@ def attack_meetings(options, run):
     """What attackers did while workers met."""
     attackers = start(options, HERE / "attackers.py", "--share", options.share, "--at", meetings.ADDRESS, "--tell")
     wait_until_told(run, attackers, WRONG_TOKEN, 1)
+    time.sleep(meetings.GIVES_UP_S)  # by itself the system no longer calls
     meetings.open_one()
     wait_until_told(run, attackers, REPLAYED, 1)  # at the next meeting, what they have overheard at this one
     meetings.open_all()

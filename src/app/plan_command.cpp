@@ -123,8 +123,8 @@ class Planner {
                plan.by_link ? fmt::format("the link behind stage {}, {:.2f} ms a step", plan.slowest,
                                           1e3 * slowest.send_s)
                : slowest.first == slowest.last
-                   ? fmt::format("stage {}, a single module: only replicas or more blocks a cut would help",
-                                 plan.slowest)
+                   ? fmt::format("stage {}, a single module: only {}a finer partition would help",
+                                 plan.slowest, may_share_stages(pipeline.schedule) ? "replicas or " : "")
                    : fmt::format("stage {}", plan.slowest));
   }
 

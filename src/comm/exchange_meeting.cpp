@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t most_strangers = 128;
 constexpr Seconds longest_handshake{10};
+constexpr Seconds longest_knock{3};
 constexpr const char* remedy = "; snapshots.interface chooses the network";
 
 template <class Message>
@@ -129,15 +130,19 @@ void ExchangeMeeting::make_room(std::size_t most) {
   }
 }
 
+void ExchangeMeeting::hang_up_after(const StrangerPtr& stranger, Seconds limit, const char* why) {
+  stranger->timer.expires_after(bounded(limit));
+  stranger->timer.async_wait([stranger, why](boost::system::error_code cancelled) {
+    if (cancelled || stranger->timer.expiry() > Clock::now()) return;  // it was set anew meanwhile
+    stranger->hung_up = {"too slow", why};
+    boost::system::error_code ignored;
+    stranger->socket.close(ignored);
+  });
+}
+
 asio::awaitable<void> ExchangeMeeting::answer(StrangerPtr caller) {
   const std::string from = whereabouts(caller->socket);
-  caller->timer.expires_after(bounded(std::min(timeout_, longest_handshake)));
-  caller->timer.async_wait([caller](boost::system::error_code cancelled) {
-    if (cancelled) return;
-    caller->hung_up = {"too slow", "it did not say who it is in time"};
-    boost::system::error_code ignored;
-    caller->socket.close(ignored);
-  });
+  hang_up_after(caller, std::min(timeout_, longest_handshake), "it did not say who it is in time");
   std::optional<TurnedAway> objection;
   try {
     co_await admit(*caller);
@@ -193,7 +198,7 @@ asio::awaitable<void> ExchangeMeeting::call(StrangerPtr callee, std::shared_ptr<
   };
   try {
     for (bool again = false;; again = true) {
-      co_await connect(*callee, *link, again);
+      co_await connect(callee, *link, again);
       if (co_await introduce(*callee, *link)) break;
       callee->socket = tcp::socket(io_);
       callee->timer.expires_after(std::chrono::milliseconds(100));
@@ -211,10 +216,18 @@ asio::awaitable<void> ExchangeMeeting::call(StrangerPtr callee, std::shared_ptr<
   check_all_stand();
 }
 
-asio::awaitable<void> ExchangeMeeting::connect(Stranger& callee, const ExchangeLink& link, bool again) {
+// Where others crowd the door, or a link is down, calls get lost. The system repeats a lost one ever more seldom and
+// then gives up; a new one every few seconds is there soon after the way is free.
+asio::awaitable<void> ExchangeMeeting::connect(StrangerPtr callee, const ExchangeLink& link, bool again) {
   boost::system::error_code no_way;
-  co_await callee.socket.async_connect(endpoint_of(link.address()),
-                                       asio::redirect_error(asio::use_awaitable, no_way));
+  for (bool is_lost = true; is_lost;) {
+    hang_up_after(callee, longest_knock, "nobody heard the call");
+    co_await callee->socket.async_connect(endpoint_of(link.address()),
+                                          asio::redirect_error(asio::use_awaitable, no_way));
+    const bool is_late = callee->timer.cancel() == 0;
+    is_lost = !is_settled_ && (is_late || no_way == asio::error::timed_out);
+    if (is_lost) callee->socket = tcp::socket(io_);
+  }
   if (no_way && again) throw Error(ErrorKind::peer_lost, "it hung up and is gone: " + no_way.message());
   if (no_way) throw Error(ErrorKind::device, no_way.message() + remedy);
 }

@@ -50,9 +50,10 @@ class ExchangeMeeting {
   asio::awaitable<void> answer(StrangerPtr caller);
   asio::awaitable<void> admit(Stranger& caller);
   asio::awaitable<void> call(StrangerPtr callee, std::shared_ptr<ExchangeLink> link);
-  asio::awaitable<void> connect(Stranger& callee, const ExchangeLink& link, bool again);
+  asio::awaitable<void> connect(StrangerPtr callee, const ExchangeLink& link, bool again);
   asio::awaitable<bool> introduce(Stranger& callee, ExchangeLink& link);
   void make_room(std::size_t most);
+  void hang_up_after(const StrangerPtr& stranger, Seconds limit, const char* why);
   void check_all_stand();
   void settle(std::exception_ptr failure);
   std::string missing() const;

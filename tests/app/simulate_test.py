@@ -96,8 +96,13 @@ class Plan(LaminaTest):
         self.assert_speeds(profile)
 
     def test_schedules_that_share_no_stage_are_proposed_none(self):
-        found = self.plan("--set", "method=null", "--set", "method.framework=e2e", "--set", "pipeline.schedule=1f1b")
+        modules = ["--set", "partition.modules=4", "--set", "pipeline.stages=4"]
+        alone = "limit: stage \\d, a single module: only "
+        found = self.plan(*modules)
+        self.assertRegex(found.stdout, alone + "replicas or a finer partition would help\n")
+        found = self.plan(*modules, "--set", "method=null", "--set", "method.framework=e2e", "--set", "pipeline.schedule=1f1b")
         self.assertEqual(found.returncode, 0, found.stderr)
+        self.assertRegex(found.stdout, alone + "a finer partition would help\n")
         self.assertNotIn("replicas", found.stdout)
 
     def test_stages_that_are_dealt_out_are_promised_for_the_workers_that_there_are(self):
