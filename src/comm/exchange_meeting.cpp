@@ -216,8 +216,8 @@ asio::awaitable<void> ExchangeMeeting::call(StrangerPtr callee, std::shared_ptr<
   check_all_stand();
 }
 
-// Where others crowd the door, or a link is down, calls get lost. The system repeats a lost one ever more seldom and
-// then gives up; a new one every few seconds is there soon after the way is free.
+// Where others crowd the door, or a link is down, calls get lost. The system repeats a lost one ever more
+// seldom and then gives up; a new one every few seconds is there soon after the way is free.
 asio::awaitable<void> ExchangeMeeting::connect(StrangerPtr callee, const ExchangeLink& link, bool again) {
   boost::system::error_code no_way;
   for (bool is_lost = true; is_lost;) {

@@ -12,6 +12,8 @@
 namespace lamina {
 namespace {
 
+using Json = nlohmann::json;
+
 // Whose notes these are. The text is CheckpointWriter's.
 std::string note_of(const Packet& mark, const std::string& text) {
   return Json{{"step", mark.step}, {"stop", mark.kind == PacketKind::stop}, {"modules", text}}.dump();

@@ -9,6 +9,11 @@
 #include "train/plain_json.hpp"
 
 namespace lamina {
+namespace {
+
+using Json = nlohmann::json;
+
+}  // namespace
 
 std::filesystem::path complete_path(const std::filesystem::path& directory, std::int64_t step) {
   return directory / fmt::format("{}{:08}", step_prefix, step);

@@ -12,8 +12,6 @@
 
 namespace lamina {
 
-using Json = nlohmann::json;
-
 /// What is written; 1 to this are read. A new number needs a row in upgrade() and a fixture
 /// (docs/formats.md).
 inline constexpr int checkpoint_format_version = 3;

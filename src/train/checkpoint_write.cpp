@@ -14,6 +14,8 @@
 namespace lamina {
 namespace {
 
+using Json = nlohmann::json;
+
 namespace fs = std::filesystem;
 
 // Parameters and buffers in the order of their names, each with name, type and shape, so that equal digests

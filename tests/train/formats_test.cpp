@@ -159,7 +159,7 @@ TEST(Formats, CheckpointsOfEveryFormatAreLoadedWhole) {
 
 TEST(Formats, ACheckpointOfALaterFormatIsNoDamagedOne) {
   Manifest manifest;
-  Json sealed = Json::parse(seal(manifest));
+  nlohmann::json sealed = nlohmann::json::parse(seal(manifest));
   sealed["body"]["format"] = checkpoint_format_version + 1;
   sealed["sha256"] = sha256_hex(sealed["body"].dump());
   try {

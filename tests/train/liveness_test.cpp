@@ -22,7 +22,8 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::MatchesRegex;
 
-RunPlan plan_in(const std::filesystem::path& folder, const std::string& timeout) {
+// The timeout is long enough for workers to begin in, also under sanitizers.
+RunPlan plan_in(const std::filesystem::path& folder, const std::string& timeout = "8") {
   return plan_of(
       fmt::format("model: {{backbone: resnet8}}\npartition: {{modules: 4}}\n"
                   "method: {{framework: greedy}}\n"
@@ -48,7 +49,7 @@ TEST(Liveness, AStuckThreadIsNamedAndEverybodysPlaceAndStacksAreKept) {
   options.stop_requested =
       stuck_until([&] { return std::filesystem::exists(words) && read_file(words).ends_with("\n\n"); });
   try {
-    run(plan_in(directory.path(), "2"), options);
+    run(plan_in(directory.path()), options);
     FAIL() << "nobody has noticed";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::timeout);
@@ -69,7 +70,7 @@ TEST(LivenessDeathTest, AProcessWhoseThreadNeverComesBackEndsAllTheSame) {
     RunOptions options;
     options.mode = RunMode::bench;
     options.stop_requested = stuck_until([] { return false; });
-    run(plan_in(directory.path(), "1"), options);
+    run(plan_in(directory.path()), options);
   };
   EXPECT_EXIT(run_for_ever(), testing::ExitedWithCode(8), "worker 0 stuck at step 4 in feed");
 }
@@ -89,7 +90,7 @@ TEST(LivenessDeathTest, AnErrorStandsThoughWhoMetItIsFoundStuckBehindIt) {
       if (num_asked == 6) throw Error(ErrorKind::storage, "no more");
       return false;
     };
-    RunPlan plan = plan_in(directory.path(), "8");
+    RunPlan plan = plan_in(directory.path());
     plan.config.checkpoint.every_steps = 2;
     run(plan, options);
   };

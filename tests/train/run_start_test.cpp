@@ -108,7 +108,7 @@ TEST_F(RunStarts, NoneThatIsWholeEndsTheRunAndOneWorkerSaysWhy) {
 
 // What says nothing of the checkpoint's own state: an older one would throw work away.
 TEST_F(RunStarts, OneThatALaterBuildWroteIsNotPassedOver) {
-  Json sealed = Json::parse(read_file(starts_[0] / manifest_name));
+  nlohmann::json sealed = nlohmann::json::parse(read_file(starts_[0] / manifest_name));
   sealed["body"]["format"] = checkpoint_format_version + 1;
   sealed["sha256"] = sha256_hex(sealed["body"].dump());
   write_file_atomically(starts_[0] / manifest_name, sealed.dump());
