@@ -20,8 +20,8 @@ using ExchangeLinks = std::map<int, std::shared_ptr<ExchangeLink>>;  // by peer
 /// strangers away, and starts the links.
 ///
 /// Crowds    of strangers that have not proved who they are only so many are kept, each for so long. Who
-/// comes
-///           takes the place of the oldest; a worker that is crowded out calls again.
+///           comes takes the place of the oldest; a worker that is crowded out, or whose call is lost on
+///           the way, calls again.
 /// Threads   the constructor and address() from any; begin() and stop() on the io thread.
 class ExchangeMeeting {
  public:
