@@ -4,7 +4,8 @@
     benchmarks/promises.py [--backbone resnet32 resnet110] [--stages 2 4] [--rounds 3] [--only dgl] [--lamina FILE]
 
 A worker a stage, of one thread. Where there are more stages than processors no pipeline can show what they would reach
-on processors of their own: there the slowest stage by itself stands for it, and end-to-end schedules are left out.
+on processors of their own: there the slowest stage by itself stands for it, modules are measured without neighbours, too, and
+end-to-end schedules are left out.
 """
 
 import argparse
@@ -61,8 +62,9 @@ class Cell:
             file.write_text(text)
 
     def promise(self):
-        plan = subprocess.run([self.options.lamina, "plan", *self.files, "--repeats", str(self.options.repeats), "--write", self.cut],
-                              check=True, capture_output=True, text=True).stdout
+        alone = [] if self.is_real else ["--neighbours", "0"]
+        plan = subprocess.run([self.options.lamina, "plan", *self.files, "--repeats", str(self.options.repeats), "--write", self.cut,
+                               *alone], check=True, capture_output=True, text=True).stdout
         return float(re.search(r"promises ([\d.]+) images/s", plan)[1])
 
     def bench(self):

@@ -23,6 +23,7 @@ struct PlanArguments : ConfigArguments {
   std::string write;
   std::string profile;
   int repeats = 7;
+  std::optional<int> neighbours;
   double memory_mib = 0;
   double mib_per_s = 0;
   std::vector<double> speeds;
@@ -37,10 +38,11 @@ std::vector<std::int64_t> windows_of(const PlanArguments& arguments, const RunPl
   return {windows.begin(), windows.end()};
 }
 
-ModuleProfile profile_of(const PlanArguments& arguments, const RunPlan& plan) {
+ModuleProfile profile_of(const PlanArguments& arguments, const RunPlan& plan, const MpiLaunch& launch) {
   if (!arguments.profile.empty() && std::filesystem::exists(arguments.profile))
     return read_profile(arguments.profile, plan);
-  ModuleProfile profile = measure_profile(plan, windows_of(arguments, plan), arguments.repeats);
+  ModuleProfile profile = measure_profile(plan, windows_of(arguments, plan), arguments.repeats,
+                                          arguments.neighbours.value_or(neighbours_of(plan, launch)));
   if (!arguments.profile.empty()) write_profile(arguments.profile, profile);
   return profile;
 }
@@ -95,6 +97,7 @@ class Planner {
   }
 
   void print_modules() const {
+    fmt::print("measured on {}, beside {} worker(s)\n", profile_.machine, profile_.neighbours);
     const WindowProfile& costs = profile_.of_window(plan_.stage_options.window);
     for (int module = 0; module < static_cast<int>(plan_.modules.size()); ++module) {
       const RunCost cost = costs.cost(module, module, /*lookahead=*/false);
@@ -185,7 +188,7 @@ void run_plan_command(PlanArguments& arguments) {
   if (launch.size > 1 && arguments.mib_per_s == 0) measure_links_into(arguments, launch);
   if (launch.rank > 0) return;
   const RunPlan plan = arguments.plan({});
-  const ModuleProfile profile = profile_of(arguments, plan);
+  const ModuleProfile profile = profile_of(arguments, plan, launch);
   for (const std::int64_t wanted : arguments.windows)
     profile.of_window(wanted);  // or it says that it is missing
   const Planner planner(arguments, plan, profile);
@@ -217,6 +220,11 @@ void add_plan_command(CLI::App& app) {
   command->add_option("--repeats", arguments->repeats, "steps measured per module; the median counts")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
+  command
+      ->add_option("--neighbours", arguments->neighbours,
+                   "workers that compute beside on this host meanwhile; else as many as a run's worker has, "
+                   "as far as there are processors for them")
+      ->check(CLI::Range(0, 65536));
   command->add_option("--profile", arguments->profile,
                       "the measurements: taken from this file if it is there, else written to it");
   command->add_option("--memory-mib", arguments->memory_mib, "that a worker has for tensors; 0: no limit")

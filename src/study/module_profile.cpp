@@ -5,13 +5,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <thread>
+#include <memory>
 
 #include "lamina/core/error.hpp"
 #include "lamina/core/process.hpp"
+#include "lamina/pipeline/end_to_end_schedule.hpp"
 #include "lamina/study/memory.hpp"
 #include "lamina/study/profile.hpp"
 #include "lamina/study/spread.hpp"
+#include "neighbours.hpp"
 #include "profile_fields.hpp"
 
 namespace lamina {
@@ -30,36 +32,65 @@ StageSpec stage_of(const RunPlan& plan, int first, int last, bool lookahead) {
   return spec;
 }
 
-RunCost measure_run(const RunPlan& plan, const StageSpec& spec, int repeats) {
-  TensorBytes bytes;
-  const std::int64_t before = bytes.live();
-  Stage stage(spec, plan.stage_options, plan.initializer());
-  StageProbe probe(stage, plan);
-  for (int i = 0; i < StageProbe::warmup_steps; ++i) probe.step_s();  // makes the momentum, too
-  RunCost cost{.kept_bytes = static_cast<double>(bytes.live() - before)};
-  bytes.take_peak();
-  std::vector<double> seconds(static_cast<std::size_t>(repeats));
-  std::generate(seconds.begin(), seconds.end(), [&] { return probe.step_s(); });
-  cost.peak_bytes = static_cast<double>(bytes.take_peak() - before);
-  cost.seconds = spread(std::move(seconds)).median;
-  return cost;
-}
+// Measures runs of modules as stages, while the host's other workers compute.
+class RunMeasurement {
+ public:
+  RunMeasurement(const RunPlan& plan, int repeats, int neighbours)
+      : plan_(plan), repeats_(repeats), num_neighbours_(neighbours) {}
 
-WindowProfile measure_window(const RunPlan& plan, int repeats) {
+  RunCost run(int first, int last, bool lookahead) {
+    const StageSpec spec = stage_of(plan_, first, last, lookahead);
+    TensorBytes bytes;
+    const std::int64_t before = bytes.live();
+    Stage stage(spec, plan_.stage_options, plan_.initializer());
+    StageProbe probe(stage, plan_);
+    for (int i = 0; i < StageProbe::warmup_steps; ++i) {  // the first makes the momentum, too
+      bytes.take_peak();
+      probe.step_s();
+    }
+    RunCost cost{.kept_bytes = static_cast<double>(bytes.live() - before),
+                 .peak_bytes = static_cast<double>(bytes.take_peak() - before)};
+    stay_beside(last);
+    std::vector<double> seconds(static_cast<std::size_t>(repeats_));
+    std::generate(seconds.begin(), seconds.end(), [&] { return probe.step_s(); });
+    cost.seconds = spread(std::move(seconds)).median;
+    return cost;
+  }
+
+ private:
+  // The neighbours of the worker that has this module, by the plan's own cut.
+  void stay_beside(int module) {
+    if (num_neighbours_ == 0) return;
+    const auto holder = std::ranges::find_if(
+        plan_.stages, [module](const StageSpec& stage) { return stage.modules.back().index >= module; });
+    if (neighbours_ && beside_ == holder->index) return;
+    beside_ = holder->index;
+    neighbours_.reset();
+    neighbours_ = std::make_unique<Neighbours>(plan_, beside_, num_neighbours_);
+  }
+
+  const RunPlan& plan_;
+  int repeats_;
+  int num_neighbours_;
+  int beside_ = 0;
+  std::unique_ptr<Neighbours> neighbours_{};
+};
+
+WindowProfile measure_window(const RunPlan& plan, int repeats, int neighbours) {
   const auto num_modules = static_cast<int>(plan.modules.size());
   const auto window = static_cast<int>(plan.stage_options.window);
   WindowProfile profile{.window = window};
+  RunMeasurement measurement(plan, repeats, neighbours);
   for (int size = 1; size <= std::min(window, num_modules); ++size) {
     auto& runs = profile.runs.emplace_back(plan.modules.size());
     for (int last = size - 1; last < num_modules; ++last)
-      runs[static_cast<std::size_t>(last)] =
-          measure_run(plan, stage_of(plan, last - size + 1, last, /*lookahead=*/false), repeats);
+      runs[static_cast<std::size_t>(last)] = measurement.run(last - size + 1, last, /*lookahead=*/false);
   }
   if (window == 1) return profile;
   profile.with_shadows.resize(plan.modules.size());
   for (int last = 0; last + 1 < num_modules; ++last)
     profile.with_shadows[static_cast<std::size_t>(last)] =
-        measure_run(plan, stage_of(plan, std::max(0, last - window + 2), last, /*lookahead=*/true), repeats);
+        measurement.run(std::max(0, last - window + 2), last, /*lookahead=*/true);
   return profile;
 }
 
@@ -120,11 +151,12 @@ const WindowProfile& ModuleProfile::of_window(std::int64_t window) const {
   return *found;
 }
 
-ModuleProfile measure_profile(const RunPlan& plan, const std::vector<std::int64_t>& windows, int repeats) {
+ModuleProfile measure_profile(const RunPlan& plan, const std::vector<std::int64_t>& windows, int repeats,
+                              int neighbours) {
   at::set_num_threads(static_cast<int>(*plan.config.pipeline.threads));
-  ModuleProfile profile{
-      .of = fields_that_decide(plan.config),
-      .machine = fmt::format("{}, {} processors", host_name(), std::thread::hardware_concurrency())};
+  ModuleProfile profile{.of = fields_that_decide(plan.config),
+                        .machine = fmt::format("{}, {} processors", host_name(), usable_processors()),
+                        .neighbours = neighbours};
   const RunPlan alone = without_replicas(plan);
   const std::int64_t bytes_per_value = plan.stage_options.rounds_output ? 2 : 4;
   for (const ModuleSpec& module : plan.modules) {
@@ -135,8 +167,19 @@ ModuleProfile measure_profile(const RunPlan& plan, const std::vector<std::int64_
     profile.gradient_bytes.push_back(4.0 * static_cast<double>(module.parameters()));
   }
   for (const std::int64_t window : windows)
-    profile.windows.push_back(measure_window(with_window(alone, window), repeats));
+    profile.windows.push_back(measure_window(with_window(alone, window), repeats, neighbours));
   return profile;
+}
+
+int neighbours_of(const RunPlan& plan, const MpiLaunch& launch) {
+  const PipelineConfig& pipeline = plan.config.pipeline;
+  if (pipeline.device != "cpu") return 0;
+  const auto num_stages = static_cast<int>(plan.stages.size());
+  const int workers = launch.size > 1                       ? launch.local_size
+                      : deals_stages_out(pipeline.schedule) ? plan.num_workers()
+                                                            : std::max(plan.num_workers(), num_stages);
+  const int room = usable_processors() / static_cast<int>(*pipeline.threads);
+  return std::max(1, std::min(workers, room)) - 1;
 }
 
 std::function<double(int first, int last)> snapshot_bytes(const RunPlan& plan, std::int64_t window,

@@ -48,6 +48,7 @@ WindowProfile window_profile(const Json& json) {
 ModuleProfile module_profile(const Json& json) {
   ModuleProfile profile{.of = json.at("of").get<std::map<std::string, std::string>>(),
                         .machine = json.at("machine").get<std::string>(),
+                        .neighbours = json.value("neighbours", 0),  // which was not written at first
                         .message_bytes = json.at("message_bytes").get<std::vector<double>>(),
                         .gradient_bytes = json.at("gradient_bytes").get<std::vector<double>>()};
   for (const Json& window : json.at("windows")) profile.windows.push_back(window_profile(window));
@@ -119,6 +120,7 @@ void write_profile(const std::filesystem::path& path, const ModuleProfile& profi
   Json json = {{"format", format_version},
                {"of", profile.of},
                {"machine", profile.machine},
+               {"neighbours", profile.neighbours},
                {"run_entries", {"seconds", "kept_bytes", "peak_bytes"}},
                {"message_bytes", profile.message_bytes},
                {"gradient_bytes", profile.gradient_bytes}};

@@ -119,6 +119,13 @@ class Plan(LaminaTest):
         simulated = float(re.search(r"([\d.]+) images/s", played.stdout)[1])
         self.assertLess(abs(simulated / float(promised) - 1), 0.02)
 
+    def test_modules_are_measured_beside_the_workers_that_their_host_has_room_for(self):
+        two = self.plan("--set", "pipeline.stages=2", "--set", "pipeline.threads=1").stdout
+        self.assertIn(f" processors, beside {min(2, len(os.sched_getaffinity(0))) - 1} worker(s)\n", two)
+        profile = self.folder / "profile.json"
+        self.assertIn(", beside 3 worker(s)\n", self.plan("--neighbours", 3, "--profile", profile).stdout)
+        self.assertIn(", beside 3 worker(s)\n", self.plan("--profile", profile).stdout, "as they were measured")
+
     def test_under_mpirun_the_links_between_the_ranks_are_measured(self):
         found = self.lamina("plan", self.config, "--repeats", 1, ranks=3)
         self.assertEqual(found.returncode, 0, found.stderr)

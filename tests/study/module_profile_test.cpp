@@ -6,6 +6,7 @@
 
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
+#include "lamina/core/process.hpp"
 #include "lamina/study/memory.hpp"
 #include "lamina/study/profile.hpp"
 #include "temporary_directory.hpp"
@@ -95,11 +96,12 @@ RunPlan end_to_end_plan(const std::string& schedule, int micro_batches) {
 
 TEST(ModuleProfile, IsTheSameBehindAFile) {
   const RunPlan plan = small_plan();
-  const ModuleProfile profile = measure_profile(plan, {1, 2}, 1);
+  const ModuleProfile profile = measure_profile(plan, {1, 2}, 1, /*neighbours=*/1);
   const TemporaryDirectory directory;
   write_profile(directory.path() / "profile.json", profile);
   const ModuleProfile read = read_profile(directory.path() / "profile.json", plan);
   EXPECT_EQ(read.of, profile.of);
+  EXPECT_EQ(read.neighbours, 1);
   EXPECT_EQ(read.message_bytes, profile.message_bytes);
   EXPECT_EQ(read.gradient_bytes, profile.gradient_bytes);
   for (const std::int64_t window : {1, 2})
@@ -161,6 +163,35 @@ TEST(ModuleProfile, IsOfTheWholeBatchHoweverManyShareIt) {
   };
   const double alone = peak(small_plan("resnet8", method, 16));
   EXPECT_EQ(peak(small_plan("resnet8", method, 16, 2)), alone);
+}
+
+TEST(ModuleProfile, CountsNoBytesOfTheNeighbours) {
+  const ModuleProfile alone = measure_profile(small_plan(), {2}, 1);
+  const ModuleProfile beside = measure_profile(small_plan(), {2}, 1, /*neighbours=*/2);
+  EXPECT_EQ(alone.neighbours, 0);
+  EXPECT_EQ(beside.neighbours, 2);
+  for (const bool lookahead : {false, true}) {
+    const RunCost cost = beside.of_window(2).cost(0, 1, lookahead);
+    EXPECT_EQ(cost.peak_bytes, alone.of_window(2).cost(0, 1, lookahead).peak_bytes);
+    EXPECT_GT(cost.seconds, 0);
+  }
+}
+
+TEST(ModuleProfile, HasTheNeighboursThatAHostHasRoomFor) {
+  const int processors = usable_processors();
+  const auto of_threads = [](int threads, int stages) {
+    return plan_of(fmt::format(
+        "{{model: {{backbone: resnet14}}, partition: {{modules: 6}}, method: {{framework: dgl}}, pipeline: "
+        "{{stages: {}, workers: 1, threads: {}}}, data: {{name: synthetic}}, train: {{batch: 4}}}}",
+        stages, threads));
+  };
+  EXPECT_EQ(neighbours_of(of_threads(1, 6), {}), std::min(6, processors) - 1);
+  EXPECT_EQ(neighbours_of(of_threads(1, 1), {}), 0);
+  EXPECT_EQ(neighbours_of(of_threads(processors, 6), {}), 0);
+  const MpiLaunch a_host_each{.size = 4, .local_size = 1, .launched = true};
+  EXPECT_EQ(neighbours_of(of_threads(1, 4), a_host_each), 0);
+  const MpiLaunch in_pairs{.size = 4, .local_size = 2, .launched = true};
+  EXPECT_EQ(neighbours_of(of_threads(1, 4), in_pairs), std::min(2, processors) - 1);
 }
 
 // Bytes do not depend on the machine's mood, so they show what is in proportion to the batch.

@@ -34,6 +34,7 @@ struct WindowProfile {
 struct ModuleProfile {
   std::map<std::string, std::string> of{};  ///< the configuration's fields that decide it
   std::string machine{};
+  int neighbours = 0;                    ///< workers that computed beside on that machine
   std::vector<double> message_bytes{};   ///< by module: a batch's output
   std::vector<double> gradient_bytes{};  ///< by module
   std::vector<WindowProfile> windows{};
@@ -43,9 +44,16 @@ struct ModuleProfile {
 };
 
 /// Measures the plan's modules on the whole batch, with the windows given. `repeats` steps each; the median
-/// counts. End to end the memory is what the first worker needs, which holds the most micro-batches; others
-/// need less.
-ModuleProfile measure_profile(const RunPlan& plan, const std::vector<std::int64_t>& windows, int repeats);
+/// counts. So many `neighbours` step other stages of the plan meanwhile, in threads of their own, as workers
+/// of the same host will in a run (0: nobody). End to end the memory is what the first worker needs, which
+/// holds the most micro-batches; others need less.
+ModuleProfile measure_profile(const RunPlan& plan, const std::vector<std::int64_t>& windows, int repeats,
+                              int neighbours = 0);
+
+/// Workers that a plan's worker shares its host with, as far as there are processors for all of their
+/// threads: of an MPI job with several processes the others on this host, else all but one. On GPUs none, as
+/// each has its own.
+int neighbours_of(const RunPlan& plan, const MpiLaunch& launch);
 
 /// @throws Error{storage}
 void write_profile(const std::filesystem::path& path, const ModuleProfile& profile);
