@@ -9,7 +9,6 @@
 
 #include "lamina/core/clock.hpp"
 #include "lamina/core/error.hpp"
-#include "lamina/pipeline/jitter.hpp"
 #include "pending_losses.hpp"
 #include "window_sweep.hpp"
 
@@ -150,11 +149,18 @@ at::Tensor Stage::train(Packet& packet) {
   return output;
 }
 
-at::Tensor Stage::sleep(Packet& packet) const {
-  const JitterKey key{.stream = static_cast<std::uint64_t>(index()),
-                      .number = static_cast<std::uint64_t>(packet.step)};
-  std::this_thread::sleep_for(Seconds(options_.sleep_s * jitter(options_.sleep_deviation, key)));
+at::Tensor Stage::sleep(Packet& packet) {
+  sleep(packet.step, 1);
   return pass_on(packet, {});
+}
+
+void Stage::sleep(std::int64_t step, double part) {
+  const JitterKey key{.stream = static_cast<std::uint64_t>(index()),
+                      .number = static_cast<std::uint64_t>(step)};
+  const double set_s = options_.sleep_s * jitter(options_.sleep_deviation, key) * part;
+  const Stopwatch watch;
+  std::this_thread::sleep_for(Seconds(sleep_debt_.due_s(set_s)));
+  sleep_debt_.slept(set_s, watch.elapsed_s());
 }
 
 // The packet goes on as a step's would: with activations of their size, and the same said of every branch.

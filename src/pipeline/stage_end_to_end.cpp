@@ -4,11 +4,9 @@
 
 #include <algorithm>
 #include <iterator>
-#include <thread>
 
 #include "lamina/core/clock.hpp"
 #include "lamina/core/error.hpp"
-#include "lamina/pipeline/jitter.hpp"
 #include "lamina/pipeline/stage.hpp"
 #include "pending_losses.hpp"
 
@@ -17,14 +15,6 @@ namespace lamina {
 namespace {
 
 constexpr double forward_share = 1.0 / 3;  // of a step that sleeps; a backward takes twice as long
-
-// A micro-batch's part of a step that sleeps.
-void sleep_part(const StageOptions& options, double part, int stage, std::int64_t step) {
-  const JitterKey key{.stream = static_cast<std::uint64_t>(stage),
-                      .number = static_cast<std::uint64_t>(step)};
-  std::this_thread::sleep_for(
-      Seconds(options.sleep_s * jitter(options.sleep_deviation, key) * part / options.micro_batches));
-}
 
 }  // namespace
 
@@ -39,7 +29,7 @@ Packet Stage::forward(Packet packet, int micro) {
       at::empty({open.input_BCHW.size(0), 0, 1, 1}, open.input_BCHW.options().dtype(output_type()));
   packet.modules.resize(packet.modules.size() + parts_.size());
   if (options_.sleep_s > 0) {
-    sleep_part(options_, forward_share, index(), packet.step);
+    sleep(packet.step, forward_share / options_.micro_batches);
     packet.x_BCHW = is_last() ? no_features : output_of(open.input_BCHW).zero_();
     if (is_last()) packet.modules.back().losses.push_back({"classifier", 0, 0});
   } else {
@@ -108,7 +98,7 @@ at::Tensor Stage::backward(int micro, at::Tensor grad_BCHW) {
   step_ = open.step;
   const bool to_input = spec_.modules.front().index > 0;
   if (options_.sleep_s > 0) {
-    sleep_part(options_, 1 - forward_share, index(), open.step);
+    sleep(open.step, (1 - forward_share) / options_.micro_batches);
     grad_BCHW = at::zeros_like(open.input_BCHW);
   } else {
     if (options_.recompute) run(open, Mode::replay);

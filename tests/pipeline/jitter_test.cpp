@@ -34,5 +34,27 @@ TEST(Jitter, OfNoneIsOne) {
   EXPECT_EQ(jitter(0, {}), 1);
 }
 
+// Sleepers that the system wakes so much late.
+TEST(SleepDebt, HasSetTimesComeOutRightOnTheMean) {
+  SleepDebt debt;
+  double slept_s = 0;
+  constexpr int times = 100;
+  for (int i = 0; i < times; ++i) {
+    const double set_s = 0.01 * (1 + i % 3);
+    const double took_s = debt.due_s(set_s) + 0.001 * (1 + i % 5);
+    debt.slept(set_s, took_s);
+    slept_s += took_s;
+  }
+  EXPECT_NEAR(slept_s, 0.01 + 0.02 * (times - 1), 0.0051);  // but for what the last one owes
+}
+
+TEST(SleepDebt, DoesNotMakeUpForAStall) {
+  SleepDebt debt;
+  debt.slept(0.01, 7);
+  EXPECT_EQ(debt.due_s(0.01), 0);
+  debt.slept(0.01, 0);
+  EXPECT_EQ(debt.due_s(0.01), 0.01);
+}
+
 }  // namespace
 }  // namespace lamina

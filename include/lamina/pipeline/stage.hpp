@@ -15,6 +15,7 @@
 #include "lamina/nn/module.hpp"
 #include "lamina/nn/precision.hpp"
 #include "lamina/nn/sgd.hpp"
+#include "lamina/pipeline/jitter.hpp"
 #include "lamina/pipeline/packet.hpp"
 #include "lamina/pipeline/stage_spec.hpp"
 
@@ -148,7 +149,9 @@ class Stage {
 
  private:
   at::Tensor train(Packet& packet);
-  at::Tensor sleep(Packet& packet) const;
+  at::Tensor sleep(Packet& packet);
+  /// For a part of a step's set time.
+  void sleep(std::int64_t step, double part);
   at::ScalarType output_type() const;
   at::Tensor arriving(at::Tensor x_BCHW) const;
   at::Tensor output_of(const at::Tensor& x_BCHW) const;
@@ -230,6 +233,7 @@ class Stage {
   std::int64_t num_skips_ = 0;               // steps in a row that it has left out, whoever was the first
   bool is_abandoned_ = false;
   double sum_wait_s_ = 0;
+  SleepDebt sleep_debt_;
   GradientObserver gradient_observer_;
   ModuleObserver module_observer_;
   std::deque<Open> open_;                           // micro-batches, oldest first
