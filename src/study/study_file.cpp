@@ -9,6 +9,7 @@
 
 #include "lamina/core/digest.hpp"
 #include "lamina/core/error.hpp"
+#include "lamina/core/files.hpp"
 #include "lamina/train/run_config.hpp"
 #include "study/study_text.hpp"
 
@@ -58,6 +59,15 @@ ConfigText laid(const std::vector<StudyLayer>& layers, const std::string& study)
 
 constexpr const char* place_of_the_data = "data.root";
 
+// Of the files that are named in a command line, such as the profile of a simulation.
+std::string digests_of_files(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words)
+    if (std::error_code unknown; std::filesystem::is_regular_file(word, unknown))
+      text += fmt::format("{}: {}\n", word, sha256_hex(read_file(word)));
+  return text;
+}
+
 // What a later version of Lamina adds, with a default that changes nothing, leaves the digest as it is; so
 // does another place for the data.
 std::string digest_of(const std::vector<EffectiveField>& fields, const StudyCell& cell, const Study& study) {
@@ -65,6 +75,7 @@ std::string digest_of(const std::vector<EffectiveField>& fields, const StudyCell
   for (const EffectiveField& field : list_fields(RunConfig{})) defaults[field.key] = field.value;
   std::string text = fmt::format("run {}\nthrough {}\nsubmit {}\n", fmt::join(cell.run, "\n  "),
                                  fmt::join(study.through, "\n  "), fmt::join(study.submit, "\n  "));
+  text += digests_of_files({cell.run.begin() + 1, cell.run.end()});
   for (const EffectiveField& field : fields) {
     const auto known = defaults.find(field.key);
     const bool is_default = known != defaults.end() && known->second == field.value;
@@ -156,6 +167,11 @@ Study read_study(const std::string& path, const std::vector<std::string>& sets) 
       throw Error(ErrorKind::config, fmt::format("{}: expected cells of different names, found {} twice; "
                                                  "labels differ in letters, digits and ._+=- only",
                                                  path, cell->name));
+    if (cell->repeats > 1 && study.trains() && std::ranges::count(study.axes, "train.seed") > 0)
+      throw Error(ErrorKind::config,
+                  fmt::format("{}: expected repeats: 1 with train.seed as an axis, as each "
+                              "further repeat counts on from it, found {} of {}",
+                              path, cell->repeats, cell->name));
     study.cells.push_back(std::move(*cell));
   }
   if (study.cells.empty())

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
 #include "study/study_rows.hpp"
 
@@ -36,29 +37,38 @@ fs::path StudyFolder::named(const StudyCell& cell, std::int64_t repeat, const ch
 }
 
 bool StudyFolder::is_outdated(const StudyCell& cell) const {
+  if (!cell.error.empty()) return false;
   const auto known = read_object(out_ / cell.name / "cell.json");
   return known && known->value("digest", "") != cell.digest;
 }
 
-std::string StudyFolder::prepare(const StudyCell& cell) {
+std::string StudyFolder::put_aside(const StudyCell& cell, const std::string& digest, int copy) const {
+  const std::string name = fmt::format("{}.was-{}", cell.name, digest.substr(0, shown_digits));
+  return copy == 1 ? name : fmt::format("{}-{}", name, copy);
+}
+
+StudyFolder::Prepared StudyFolder::prepare(const StudyCell& cell) {
   const fs::path folder = out_ / cell.name;
-  std::string was;
+  Prepared prepared;
   if (is_outdated(cell)) {
     const std::string digest = read_object(folder / "cell.json")->value("digest", "");
-    if (digest.empty()) {
-      fs::remove_all(folder);  // it was refused, so that nothing ran
-    } else {
-      was = fmt::format("{}.was-{}", cell.name, digest.substr(0, shown_digits));
-      for (int n = 2; fs::exists(out_ / was); ++n)
-        was = fmt::format("{}.was-{}-{}", cell.name, digest.substr(0, shown_digits), n);
-      rename_durably(folder, out_ / was);
+    int copy = 1;
+    while (fs::exists(out_ / put_aside(cell, digest, copy))) ++copy;
+    prepared.put_aside = put_aside(cell, digest, copy);
+    rename_durably(folder, out_ / prepared.put_aside);
+  }
+  if (const std::string name = put_aside(cell, cell.digest, 1); !fs::exists(folder)) {
+    const auto known = read_object(out_ / name / "cell.json");
+    if (known && known->value("digest", "") == cell.digest) {
+      prepared.is_back = name;
+      rename_durably(out_ / name, folder);
     }
   }
   make_directory(folder);
   write_file_atomically(config(cell), cell.yaml);
   const Json definition = {{"cell", cell.name}, {"digest", cell.digest}, {"run", cell.run}};
   write_file_atomically(folder / "cell.json", definition.dump(2) + "\n");
-  return was;
+  return prepared;
 }
 
 std::optional<Json> StudyFolder::row(const StudyCell& cell, std::int64_t repeat) const {
@@ -101,18 +111,26 @@ void StudyFolder::write_study() {
 
 std::vector<Json> StudyFolder::rows() const {
   std::vector<Json> all;
+  const auto add = [&](const StudyCell& cell, std::int64_t repeat, Json found) {
+    Json configuration = as_object(cell.config);
+    if (study_.trains() && cell.error.empty())
+      configuration["train.seed"] = fmt::format("{}", cell.seed_of(repeat));
+    found.update({{"study", study_.name},
+                  {"cell", cell.name},
+                  {"axes", as_object(cell.place)},
+                  {"repeat", repeat},
+                  {"config", std::move(configuration)},
+                  {"digest", cell.digest}});
+    judge(found, study_.to_accuracy);
+    all.push_back(std::move(found));
+  };
   for (const StudyCell& cell : study_.cells) {
-    if (is_outdated(cell)) continue;
-    for (std::int64_t repeat = 0; repeat < cell.repeats; ++repeat) {
-      auto found = row(cell, repeat);
-      if (!found) continue;
-      found->update({{"study", study_.name},
-                     {"cell", cell.name},
-                     {"axes", as_object(cell.place)},
-                     {"repeat", repeat},
-                     {"config", as_object(cell.config)},
-                     {"digest", cell.digest}});
-      all.push_back(std::move(*found));
+    if (!cell.error.empty()) {
+      add(cell, 0,
+          {{"state", "failed"}, {"error", cell.error}, {"exit_code", static_cast<int>(ErrorKind::config)}});
+    } else if (!is_outdated(cell)) {
+      for (std::int64_t repeat = 0; repeat < cell.repeats; ++repeat)
+        if (auto found = row(cell, repeat)) add(cell, repeat, std::move(*found));
     }
   }
   return all;

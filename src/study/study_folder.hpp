@@ -31,11 +31,14 @@ class StudyFolder {
     return named(cell, repeat, ".log");
   }
 
-  /// Whether a cell of that name was defined otherwise when it ran.
+  /// Whether a cell of that name was defined otherwise when it ran. One that cannot run leaves what is there.
   bool is_outdated(const StudyCell& cell) const;
-  /// Makes the cell's folder, after an outdated one was renamed.
-  /// @return the name that the outdated one has now; empty if there was none.
-  std::string prepare(const StudyCell& cell);
+  struct Prepared {
+    std::string put_aside;  ///< the name that an outdated folder has now; empty if there was none
+    std::string is_back;    ///< the name of one that was put aside and is the cell's again
+  };
+  /// Makes the folder of a cell that can run, or finds the one that it had when it was defined as it is now.
+  Prepared prepare(const StudyCell& cell);
 
   std::optional<nlohmann::json> row(const StudyCell& cell, std::int64_t repeat) const;
   void keep_row(const StudyCell& cell, std::int64_t repeat, const nlohmann::json& row);
@@ -46,11 +49,13 @@ class StudyFolder {
   bool has_ended(const StudyCell& cell, std::int64_t repeat) const;
 
   void write_study();
-  /// All rows of the cells that are not outdated, in the study's order, repeat by repeat.
+  /// All rows of the cells that are not outdated, in the study's order, repeat by repeat; of a cell that
+  /// cannot run, one that says so.
   std::vector<nlohmann::json> rows() const;
   void write_results();
 
  private:
+  std::string put_aside(const StudyCell& cell, const std::string& digest, int copy) const;
   std::filesystem::path named(const StudyCell& cell, std::int64_t repeat, const char* ending) const;
 
   std::filesystem::path out_;

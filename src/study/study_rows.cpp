@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <sstream>
+#include <string_view>
 
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
@@ -34,6 +35,12 @@ Json worker_of(const Json& worker) {
   for (const char* key : {"host", "stages", "peak_rss_mib", "peak_device_mib"})
     if (worker.contains(key)) found[key] = worker.at(key);
   return found;
+}
+
+// Not what is no number, for which JSON has null, nor the rate of a run that was too short to have one.
+bool is_measured(std::string_view key, const Json& value) {
+  const bool is_rate = key == "images_per_s" || key == "pipeline_efficiency";
+  return !value.is_null() && !(is_rate && value == 0);
 }
 
 // Every evaluation as [step, seconds since the run's beginning, accuracy]. A step's time includes an
@@ -103,7 +110,7 @@ Json measured(const std::filesystem::path& run) {
     Json row;
     for (const char* key : {"images_per_s", "pipeline_efficiency", "stage_seconds", "test_accuracy",
                             "test_loss", "step", "params_sha256", "memory"})
-      if (summary.contains(key)) row[key] = summary.at(key);
+      if (summary.contains(key) && is_measured(key, summary.at(key))) row[key] = summary.at(key);
     row["workers"] = Json::array();
     double peak_mib = 0;  // a simulation has none
     for (const Json& worker : summary.at("workers")) {
@@ -119,11 +126,19 @@ Json measured(const std::filesystem::path& run) {
   }
 }
 
-Json learned(const std::filesystem::path& run, std::optional<double> accuracy) {
-  const Json curve = curve_of(run / "metrics.jsonl");
-  Json row = {{"curve", curve}};
-  if (accuracy) row["seconds_to_accuracy"] = seconds_to(*accuracy, curve);
-  return row;
+Json learned(const std::filesystem::path& run) {
+  const std::filesystem::path metrics = run / "metrics.jsonl";
+  try {
+    return {{"curve", curve_of(metrics)}};
+  } catch (const Json::exception& error) {
+    throw Error(ErrorKind::data, fmt::format("{}: expected the records of a training run, found: {}",
+                                             metrics.string(), error.what()));
+  }
+}
+
+void judge(Json& row, std::optional<double> accuracy) {
+  row.erase("seconds_to_accuracy");
+  if (accuracy && row.contains("curve")) row["seconds_to_accuracy"] = seconds_to(*accuracy, row["curve"]);
 }
 
 std::string to_jsonl(const std::vector<Json>& rows) {

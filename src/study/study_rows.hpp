@@ -15,8 +15,12 @@ namespace lamina {
 nlohmann::json measured(const std::filesystem::path& run);
 
 /// What a finished training run tells over time, out of its metrics.jsonl: "curve", every evaluation as
-/// [step, seconds since the beginning, accuracy], and "seconds_to_accuracy", null if it was never reached.
-nlohmann::json learned(const std::filesystem::path& run, std::optional<double> accuracy);
+/// [step, seconds since the beginning, accuracy]. @throws as measured().
+nlohmann::json learned(const std::filesystem::path& run);
+
+/// Gives a row with a curve its "seconds_to_accuracy", null if that was never reached; without an accuracy
+/// takes it away.
+void judge(nlohmann::json& row, std::optional<double> accuracy);
 
 /// A line a row.
 std::string to_jsonl(const std::vector<nlohmann::json>& rows);

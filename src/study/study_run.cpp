@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "lamina/core/clock.hpp"
+#include "lamina/core/directory_lock.hpp"
 #include "lamina/core/error.hpp"
 #include "study/child_process.hpp"
 #include "study/machine.hpp"
@@ -53,10 +54,10 @@ class StudyRun {
   }
 
   StudyOutcome run() {
+    const DirectoryLock lock(options_.out);
     folder_.write_study();
     for (const StudyCell* cell : chosen_)
-      if (const std::string was = folder_.prepare(*cell); !was.empty())
-        tell("{}: it is defined otherwise than when it ran; what it left is now {}", cell->name, was);
+      if (cell->error.empty()) prepare(*cell);
     std::vector<std::future<void>> jobs;
     for (int job = 0; job < options_.jobs; ++job)
       jobs.push_back(std::async(std::launch::async, [this] { take_turns(); }));
@@ -78,6 +79,14 @@ class StudyRun {
     return options_.only.empty() || std::ranges::any_of(options_.only, is_part);
   }
 
+  void prepare(const StudyCell& cell) {
+    const auto [put_aside, is_back] = folder_.prepare(cell);
+    if (!put_aside.empty())
+      tell("{}: it is defined otherwise than when it ran; what it left is now {}", cell.name, put_aside);
+    if (!is_back.empty())
+      tell("{}: it was defined so before; what it left then is back, from {}", cell.name, is_back);
+  }
+
   void take_turns() {
     std::unique_lock held(state_);
     try {
@@ -90,6 +99,7 @@ class StudyRun {
   }
 
   std::string state_of(const Turn& turn) const {
+    if (!turn.cell.error.empty()) return fmt::format("cannot run: {}", turn.cell.error);
     if (folder_.is_outdated(turn.cell)) return "not run since it is defined otherwise";
     if (const auto row = folder_.row(turn.cell, turn.repeat)) {
       if (row->at("state") == "done") return "done";
@@ -97,7 +107,7 @@ class StudyRun {
     }
     if (const auto job = folder_.job(turn.cell, turn.repeat))
       return fmt::format("submitted: {}", job->at("job").get<std::string>());
-    return turn.cell.error.empty() ? "not run" : fmt::format("cannot run: {}", turn.cell.error);
+    return "not run";
   }
 
   template <class... Values>
@@ -113,8 +123,8 @@ class StudyRun {
   void take(const Turn& turn, std::unique_lock<std::mutex>& held) {
     outcome_.stopped |= options_.stop_requested();
     if (outcome_.stopped || failed_.contains(&turn.cell)) return;
+    if (!turn.cell.error.empty()) return give_up(turn, turn.cell.error, config_exit_code);
     if (const auto row = folder_.row(turn.cell, turn.repeat); row && row->at("state") == "done") return;
-    if (!turn.cell.error.empty()) return fail(turn, turn.cell.error, config_exit_code, {});
     if (folder_.has_ended(turn.cell, turn.repeat)) return gather(turn);
     if (!study_.submit.empty()) return submit(turn);
     const Stopwatch watch;
@@ -143,11 +153,8 @@ class StudyRun {
     return {{"began", utc_now()}, {"git", git_state()}, {"versions", options_.versions}};
   }
 
-  bool trains() const { return study_.command == "train"; }
-
-  // Further repeats train from other first values, in another order.
   std::string seed(const Turn& turn) const {
-    return fmt::format("train.seed={}", turn.cell.seed + turn.repeat);
+    return fmt::format("train.seed={}", turn.cell.seed_of(turn.repeat));
   }
 
   // The subcommand's arguments, in which {out} is the run's own folder.
@@ -164,7 +171,7 @@ class StudyRun {
     std::vector<std::string> command{options_.program, study_.command, folder_.config(turn.cell)};
     for (std::string& word : arguments_of(turn)) command.push_back(std::move(word));
     command.insert(command.end(), {"--out", folder_.run(turn.cell, turn.repeat)});
-    if (trains()) command.insert(command.end(), {"--resume", "--set", seed(turn)});
+    if (study_.trains()) command.insert(command.end(), {"--resume", "--set", seed(turn)});
     return command;
   }
 
@@ -172,7 +179,7 @@ class StudyRun {
   std::vector<std::string> launch_arguments(const Turn& turn) const {
     std::vector<std::string> arguments{"--lamina", options_.program, "--command", study_.command};
     for (const std::string& word : arguments_of(turn)) arguments.push_back("--argument=" + word);
-    if (trains()) arguments.insert(arguments.end(), {"--set", seed(turn)});
+    if (study_.trains()) arguments.insert(arguments.end(), {"--set", seed(turn)});
     return arguments;
   }
 
@@ -180,7 +187,7 @@ class StudyRun {
     std::vector<std::string> command = study_.through;
     for (std::string& argument : launch_arguments(turn)) command.push_back(std::move(argument));
     command.insert(command.end(), {folder_.config(turn.cell), "--out", folder_.run(turn.cell, turn.repeat)});
-    if (trains()) command.emplace_back("--resume");
+    if (study_.trains()) command.emplace_back("--resume");
     return command;
   }
 
@@ -216,10 +223,15 @@ class StudyRun {
   }
 
   void finish(const Turn& turn, Json row, std::optional<double> seconds) {
+    try {
+      const fs::path run = folder_.run(turn.cell, turn.repeat);
+      row.update(measured(run));
+      if (study_.trains()) row.update(learned(run));
+    } catch (const Error& error) {
+      return fail(turn, error.what(), error.exit_code(), std::move(row));
+    }
     row["state"] = "done";
     if (seconds) row["seconds"] = *seconds;
-    row.update(measured(folder_.run(turn.cell, turn.repeat)));
-    if (trains()) row.update(learned(folder_.run(turn.cell, turn.repeat), study_.to_accuracy));
     keep(turn, row);
     tell_of(turn, fmt::format("{:.1f} images/s{}", row.value("images_per_s", 0.0),
                               seconds ? fmt::format(", took {:.0f} s", *seconds) : ""));
@@ -230,6 +242,10 @@ class StudyRun {
     row["error"] = error;
     row["exit_code"] = exit_code;
     keep(turn, row);
+    give_up(turn, error, exit_code);
+  }
+
+  void give_up(const Turn& turn, const std::string& error, int exit_code) {
     tell_of(turn, fmt::format("failed: {}", error));
     failed_.insert(&turn.cell);
     outcome_.failures.push_back({turn.cell.name, error, exit_code});

@@ -65,7 +65,7 @@ class Reader {
               {"axes", [this](const YAML::Node& node) { axes(node); }},
               {"exclude", [this](const YAML::Node& node) { exclude(node); }},
               {"adjust", [this](const YAML::Node& node) { adjust(node); }},
-              {"run", [this](const YAML::Node& node) { study_.run = command(node); }},
+              {"run", [this](const YAML::Node& node) { study_.run = subcommand(node); }},
               {"through", [this](const YAML::Node& node) { study_.through = command(node); }},
               {"submit", [this](const YAML::Node& node) { study_.submit = command(node); }},
               {"repeats", [this](const YAML::Node& node) { study_.repeats = count(node); }},
@@ -88,9 +88,19 @@ class Reader {
     throw Error(ErrorKind::config, fmt::format("{}:{}: {}", study_.path, where.Mark().line + 1, message));
   }
 
+  // yaml-cpp takes a key that is there twice, and answers with the first.
+  void require_once(const YAML::Node& map) const {
+    std::map<std::string, int> lines;
+    for (const auto& item : map)
+      if (const auto [at, is_new] = lines.emplace(item.first.Scalar(), item.first.Mark().line + 1); !is_new)
+        fail(item.first,
+             fmt::format("{}: expected the key once, found it before at line {}", at->first, at->second));
+  }
+
   // In the order of the table, not of the file: what refers to the axes comes after them.
   void read_map(const YAML::Node& map, const std::string& what, const Readers& readers) const {
     if (!map.IsMap()) fail(map, fmt::format("expected {}: keys with values", what));
+    require_once(map);
     std::vector<std::string> known;
     for (const auto& [key, reader] : readers) known.push_back(key);
     for (const auto& item : map) {
@@ -124,6 +134,15 @@ class Reader {
     }
     if (found.empty()) fail(node, "expected a command line, found nothing");
     return found;
+  }
+
+  std::vector<std::string> subcommand(const YAML::Node& node) const {
+    std::vector<std::string> found = command(node);
+    const std::vector<std::string> known{"bench", "simulate", "train"};
+    if (std::ranges::find(known, found.front()) != known.end()) return found;
+    const auto meant = nearest(found.front(), known);
+    fail(node, fmt::format("run: expected one of {}, found {}{}", fmt::join(known, ", "), found.front(),
+                           meant ? fmt::format("; did you mean {}?", *meant) : ""));
   }
 
   std::int64_t count(const YAML::Node& node) const {
@@ -185,11 +204,17 @@ class Reader {
 
   void axes(const YAML::Node& node) {
     if (!node.IsMap()) fail(node, "axes: expected axes with their values");
+    require_once(node);
     for (const auto& item : node) study_.axes.push_back(axis(item.first.Scalar(), item.second));
   }
 
+  // As its axis has it: of a group what stands between the quotes.
+  static std::string label_of(const StudyAxis& axis, const YAML::Node& node) {
+    return !axis.is_key && node.IsScalar() ? node.Scalar() : flow_text(node);
+  }
+
   std::string known_label(const StudyAxis& axis, const YAML::Node& node) const {
-    const std::string label = flow_text(node);
+    const std::string label = label_of(axis, node);
     std::vector<std::string> known;
     for (const AxisValue& value : axis.values) known.push_back(value.label);
     if (std::ranges::find(known, label) == known.end())
@@ -199,6 +224,7 @@ class Reader {
 
   CellPattern pattern(const YAML::Node& node) const {
     if (!node.IsMap() || node.size() == 0) fail(node, "expected axes, each with a value or a list of values");
+    require_once(node);
     CellPattern found;
     for (const auto& item : node) {
       const auto axis = std::ranges::find(study_.axes, item.first.Scalar(), &StudyAxis::name);
@@ -210,8 +236,8 @@ class Reader {
       }
       auto& labels = found.emplace_back(axis->name, std::vector<std::string>{}).second;
       // A list may itself be the value of a key.
-      const bool is_value =
-          std::ranges::find(axis->values, flow_text(item.second), &AxisValue::label) != axis->values.end();
+      const bool is_value = std::ranges::find(axis->values, label_of(*axis, item.second),
+                                              &AxisValue::label) != axis->values.end();
       if (is_value || !item.second.IsSequence()) {
         labels.push_back(known_label(*axis, item.second));
         continue;

@@ -111,7 +111,7 @@ class Study(LaminaTest):
         self.assertEqual(states["workers=1,name=cifar10"]["exit_code"], DATA)
         self.assertIn("nowhere", states["workers=1,name=cifar10"]["error"])
         self.assertIn("study.yaml:", states["workers=0,name=synthetic"]["error"])
-        self.assertIn("workers=0,name=synthetic, repeat 0: failed: ", self.study(None, "--list").stdout)
+        self.assertIn("workers=0,name=synthetic, repeat 0: cannot run: ", self.study(None, "--list").stdout)
         mended = text.replace("[9, 1, 0]", "[1, 0]").replace("0, data.name: cifar10}]", "1}]\nadjust: [{when: {pipeline.workers: 0}, lay: {pipeline: {workers: 2}, data: {name: synthetic}}}]")
         self.study(mended)
         self.assertEqual([row["state"] for row in self.rows()], ["done", "done"])
@@ -129,6 +129,47 @@ class Study(LaminaTest):
         self.assertTrue((kept[0] / "repeat-0/summary.json").exists())
         self.assertEqual(len(self.rows()), 2)
 
+    def test_a_mistake_costs_no_finished_run(self):
+        """Neither one that is refused, nor one that defines the cells otherwise for a while."""
+        text = TRAIN.replace("[16, 32]", "[16]")
+        self.study(text)
+        before = self.rows()
+        refused = self.lamina("study", "study.yaml", "--out", self.out, "--set", "train.bacth=16")
+        self.assertEqual(refused.returncode, CONFIG)
+        self.assertEqual([(row["state"], row["exit_code"]) for row in self.rows()], [("failed", CONFIG)])
+        self.assertEqual(self.study().stdout.count(": runs\n"), 0)
+        self.assertEqual(self.rows(), before)
+        self.assertEqual(self.study(None, "--set", "train.lr=0.05").stdout.count(": runs\n"), 1)
+        told = self.study().stdout
+        self.assertEqual(told.count(": runs\n"), 0)
+        self.assertIn("batch=16: it was defined so before; what it left then is back, from batch=16.was-", told)
+        self.assertEqual(self.rows(), before)
+
+    def test_the_accuracy_of_interest_may_be_chosen_afterwards(self):
+        self.study(TRAIN.replace("[16, 32]", "[16]"))
+        self.assertEqual(self.rows()[0]["seconds_to_accuracy"], self.rows()[0]["curve"][0][1])
+        self.study(TRAIN.replace("[16, 32]", "[16]").replace("0.01", "1"))
+        self.assertIsNone(self.rows()[0]["seconds_to_accuracy"])
+        self.study(TRAIN.replace("[16, 32]", "[16]").replace("to_accuracy: 0.01", ""))
+        self.assertNotIn("seconds_to_accuracy", self.rows()[0])
+
+    def test_only_one_runs_it_at_a_time(self):
+        """A run of the study runs the study."""
+        command = f'{BINARY} study study.yaml --out {self.out} > second 2>&1; echo $? >> second; exit 3'
+        program = self.write("again", f"#!/bin/sh\ncd {self.folder}; {command}\n")
+        program.chmod(0o755)
+        self.study(TRAIN.replace("[16, 32]", "[16]") + f"through: {program}\n", expect=3)
+        self.assertRegex((self.folder / "second").read_text(), r"\[error\] .*/out: expected nobody else at work there.*\n5\n$")
+
+    def test_a_run_without_a_figure_is_a_failure_or_has_none(self):
+        self.study(TRAIN.replace("[16, 32]", "[16]"), "--set", "train.max_steps=3")
+        self.assertNotIn("images_per_s", self.rows()[0])
+        (self.out / "batch=16/repeat-0.json").unlink()
+        (self.out / "batch=16/repeat-0/summary.json").write_text('{"complete": true, "workers": 3}')
+        failed = self.lamina("study", "study.yaml", "--out", self.out, "--set", "train.max_steps=3")
+        self.assertEqual(failed.returncode, DATA, failed.stderr)
+        self.assertIn("expected a summary of a run", self.rows()[0]["error"])
+
     def test_training_repeats_differ_in_their_seeds_and_leave_a_curve(self):
         self.study(TRAIN + "repeats: 2\n", "--only", "=16")
         rows = self.rows()
@@ -136,6 +177,7 @@ class Study(LaminaTest):
         self.assertNotEqual(rows[0]["params_sha256"], rows[1]["params_sha256"])
         straight = self.train("straight", "train.seed=1")
         self.assertEqual(rows[1]["params_sha256"], straight["params_sha256"])
+        self.assertEqual([row["config"]["train.seed"] for row in rows], ["0", "1"])
         steps, seconds, accuracies = zip(*rows[0]["curve"])
         self.assertEqual(len(steps), 2)
         self.assertLess(seconds[0], seconds[1])

@@ -151,6 +151,25 @@ TEST_F(StudyFile, ARefusedConfigurationIsItsCellsErrorWithTheStudysLine) {
   EXPECT_THAT(found.cells[1].digest, IsEmpty());
 }
 
+TEST_F(StudyFile, LabelsOfAGroupAreNamedWithoutTheirQuotes) {
+  const Study found = study(
+      "base: base.yaml\naxes: {method: {\"a: b\": dgl.yaml, \"yes\": greedy.yaml}}\nrun: bench\n"
+      "exclude: [{method: \"a: b\"}]\nadjust: [{when: {method: \"yes\"}, repeats: 3}]\n");
+  EXPECT_THAT(names(found), ElementsAre("yes"));
+  EXPECT_EQ(found.cells[0].repeats, 3);
+}
+
+TEST_F(StudyFile, TheDigestIsAlsoOfTheFilesThatTheCommandLineNames) {
+  const auto digest = [&](const char* content) {
+    const std::string profile = write("profile.json", content);
+    return study("base: base.yaml\naxes: {pipeline.workers: [1]}\nrun: simulate --profile " + profile + "\n")
+        .cells[0]
+        .digest;
+  };
+  EXPECT_EQ(digest("1"), digest("1"));
+  EXPECT_NE(digest("1"), digest("2"));
+}
+
 TEST_F(StudyFile, WhatIsWrongWithTheStudyIsNamedWithItsLine) {
   const std::string axes = "axes: {pipeline.workers: [1, 2]}\n";
   EXPECT_THAT(problem("runs: bench\n" + axes),
@@ -172,6 +191,18 @@ TEST_F(StudyFile, WhatIsWrongWithTheStudyIsNamedWithItsLine) {
   EXPECT_THAT(problem("run: train\n" + axes + "to_accuracy: 93\n"), HasSubstr("expected an accuracy"));
   EXPECT_THAT(problem("run: bench\n" + axes + "through: a\nsubmit: b\n"), HasSubstr("found both"));
   EXPECT_THAT(problem("run: [\n"), HasSubstr("expected YAML"));
+  EXPECT_THAT(
+      problem("run: bnch\n" + axes),
+      HasSubstr(
+          "study.yaml:1: run: expected one of bench, simulate, train, found bnch; did you mean bench?"));
+  EXPECT_THAT(problem("run: bench\n" + axes + "run: train\n"),
+              HasSubstr("study.yaml:3: run: expected the key once, found it before at line 1"));
+  EXPECT_THAT(problem("run: bench\naxes: {train.batch: [8], train.batch: [16]}\n"),
+              HasSubstr("train.batch: expected the key once"));
+  EXPECT_THAT(problem("run: bench\n" + axes + "exclude: [{pipeline.workers: 1, pipeline.workers: 2}]\n"),
+              HasSubstr("pipeline.workers: expected the key once"));
+  EXPECT_THAT(problem("run: train\naxes: {train.seed: [0, 1]}\nrepeats: 2\n"),
+              HasSubstr("expected repeats: 1 with train.seed as an axis"));
   EXPECT_THAT(errors([] { read_study("nowhere.yaml", {}); }), HasSubstr("nowhere.yaml"));
 }
 

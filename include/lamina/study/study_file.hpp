@@ -19,7 +19,10 @@ struct StudyCell {
   std::string digest;  ///< of what is run and of the values that are not the defaults; not of the repeats;
                        ///< empty with an error
   std::int64_t repeats = 1;
-  std::int64_t seed = 0;  ///< of the first repeat; each further one counts on
+  std::int64_t seed = 0;  ///< of the first repeat
+
+  /// Further repeats of a training run begin with other first values, and go in another order.
+  std::int64_t seed_of(std::int64_t repeat) const { return seed + repeat; }
 };
 
 /// What a study runs, and in which order.
@@ -32,6 +35,8 @@ struct Study {
   std::vector<std::string> through;   ///< launch/run and its arguments; empty: started plainly
   std::vector<std::string> submit;    ///< what hands a script of cluster/ to a scheduler; empty: run here
   std::optional<double> to_accuracy;  ///< in [0,1]: the time to it is of interest
+
+  bool trains() const { return command == "train"; }
 };
 
 /// Reads a study (docs/studies.md) and works out its cells: every combination of its axes' values but the

@@ -44,7 +44,8 @@ struct StudyOutcome {
 /// a table of all finished cells.
 ///
 /// Blocking  until all is done, or `stop_requested`, which is handed on to the runs in progress.
-/// @throws Error{storage}; Error{config} if `only` names no cell.
+/// @throws Error{storage}, also while another process runs a study in that folder; Error{config} if `only`
+/// names no cell.
 StudyOutcome run_study(const Study& study, const StudyOptions& options);
 
 }  // namespace lamina
