@@ -9,7 +9,8 @@ every worker is stopped a few times for a moment, so that all buffers have once 
 what is freed is kept, and a machine that is busy elsewhere would do the same to a later step. Of the rest
 
 * the least number of descriptors, and of threads, in each tenth is the same: what is open for a moment does not count;
-* resident memory does not rise: neither does the median slope of samples a tenth or more apart (Theil and Sen) add more than
+* what is resident of a process's own memory does not rise (of pages that lie in files, such as libraries, the kernel takes back
+  and reads again what it likes): neither does the median slope of samples a tenth or more apart (Theil and Sen) add more than
   0.5 %, or 1 MiB, over this time, nor is any sample that much above the greatest of the first tenth.
 """
 
@@ -74,7 +75,8 @@ def sample(pid):
     """What a process has, or nothing if it is gone."""
     try:
         status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-        return {"rss_mib": int(status["VmRSS"].split()[0]) / 1024, "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
+        own = sum(int(status[key].split()[0]) for key in ("RssAnon", "RssShmem"))
+        return {"own_mib": own / 1024, "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
                 "threads": int(status["Threads"])}
     except (OSError, KeyError):
         return None
@@ -151,13 +153,13 @@ def judge(samples):
         least = [min(one[key] for one in part) for part in parts(later)]
         if len(set(least)) > 1:
             problems.append(f"{key} by tenths, at least: {least}")
-    memory = [one["rss_mib"] for one in later]
+    memory = [one["own_mib"] for one in later]
     middle, risen = statistics.median(memory), rise(memory)
     above = max(memory) - max(parts(memory)[0])
     allowed = max(RISE_MIB, RISE * middle)
     if max(risen, above) > allowed:
-        problems.append(f"resident memory rises by {risen:.2f} MiB, its greatest by {above:.2f} MiB; {allowed:.2f} are allowed")
-    line = (f"{middle:.1f} MiB resident ({min(memory):.1f} to {max(memory):.1f}, rise {risen:+.2f}), "
+        problems.append(f"its own memory rises by {risen:.2f} MiB, its greatest by {above:.2f} MiB; {allowed:.2f} are allowed")
+    line = (f"{middle:.1f} MiB of its own ({min(memory):.1f} to {max(memory):.1f}, rise {risen:+.2f}), "
             f"{later[-1]['descriptors']} descriptors, {later[-1]['threads']} threads, {len(later)} samples")
     return line, problems
 
