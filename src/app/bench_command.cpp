@@ -86,7 +86,7 @@ void add_bench_command(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("bench", "steady throughput, each stage's own time, pipeline efficiency");
   arguments->add_to(*command);
-  command->add_option("--out", arguments->out, "write DIR/summary.json");
+  command->add_option("--out", arguments->out, "write DIR/summary.json")->check(usable_path);
   command->add_option("--rounds", arguments->options.rounds, "repetitions; the median is shown")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();

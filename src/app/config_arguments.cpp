@@ -24,7 +24,7 @@ void ConfigArguments::add_sets_to(CLI::App& command) {
 }
 
 void ConfigArguments::add_out_to(CLI::App& command) {
-  command.add_option("--out", out, "directory of the run's files (config key: out)");
+  command.add_option("--out", out, "directory of the run's files (config key: out)")->check(usable_path);
 }
 
 CLI::Option* ConfigArguments::add_trace_to(CLI::App& command) {

@@ -228,17 +228,20 @@ void add_plan_command(CLI::App& app) {
   command->add_option("--profile", arguments->profile,
                       "the measurements: taken from this file if it is there, else written to it");
   command->add_option("--memory-mib", arguments->memory_mib, "that a worker has for tensors; 0: no limit")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::NonNegativeNumber)
+      ->check(finite);
   command
       ->add_option(
           "--mib-per-s", arguments->mib_per_s,
           "of the links between workers; 0: as measured between the ranks, under mpirun, else no limit")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::NonNegativeNumber)
+      ->check(finite);
   command
       ->add_option("--speeds", arguments->speeds,
                    "of the stages' workers: one each, by commas; 1 is this machine's")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::PositiveNumber)
+      ->check(finite);
   command->add_option("--windows", arguments->windows, "also measure and price these windows k, by commas")
       ->delimiter(',')
       ->check(CLI::Range(1, 64));

@@ -142,7 +142,10 @@ void set_times(const SimulateArguments& arguments, SimulatedPipeline& pipeline) 
 }
 
 CLI::Option* add_number(CLI::App& command, const char* name, auto& value, const char* help) {
-  return command.add_option(name, value, help)->check(CLI::NonNegativeNumber)->capture_default_str();
+  return command.add_option(name, value, help)
+      ->check(CLI::NonNegativeNumber)
+      ->check(finite)
+      ->capture_default_str();
 }
 
 // Of a network, all of which need its configuration.
@@ -184,10 +187,12 @@ void add_time_options(CLI::App& command, SimulateArguments& arguments) {
       .add_option("--stage-ms", arguments.stage_ms,
                   "a stage's step on one worker: one for all, or one each, by commas")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::PositiveNumber)
+      ->check(finite);
   command.add_option("--speeds", arguments.speeds, "of the workers: one each, by commas")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::PositiveNumber)
+      ->check(finite);
   add("--jitter", arguments.deviation, "standard deviation of each step's time, as a part of it; log-normal");
   add("--seed", arguments.seed, "of the jitter");
   add("--mib-per-s", arguments.mib_per_s,
@@ -212,7 +217,7 @@ void add_options(CLI::App& command, SimulateArguments& arguments) {
   add_number(command, "--warmup", arguments.warmup, "steps before them; 0: a tenth of them, at least 5");
   add_number(command, "--grid", arguments.grid,
              "instead: who does what when, of so many packets, a slot a stage");
-  command.add_option("--out", arguments.out, "write DIR/summary.json");
+  command.add_option("--out", arguments.out, "write DIR/summary.json")->check(usable_path);
 }
 
 }  // namespace

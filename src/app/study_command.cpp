@@ -38,7 +38,8 @@ void add_study_command(CLI::App& app) {
       "study", "runs every combination of a study's axes, a process each, and gathers what they measured");
   command->add_option("study", arguments->study, "study, YAML (docs/studies.md)")->required();
   arguments->add_sets_to(*command);
-  command->add_option("--out", arguments->options.out, "the study's folder, where it goes on; runs/NAME");
+  command->add_option("--out", arguments->options.out, "the study's folder, where it goes on; runs/NAME")
+      ->check(usable_path);
   command
       ->add_option("--only", arguments->options.only,
                    "cells that have this in their names; several: any of them")

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
 
@@ -77,7 +78,20 @@ void require_one_document(const std::string& text, const Lines& lines) {
     refuse(lines.origin(start.mark), "expected one YAML document, found a second");
 }
 
+// What a run writes of its configuration is JSON.
+void require_utf8(const std::string& text, const Lines& lines) {
+  std::istringstream stream(text);
+  int number = 0;
+  for (std::string line; std::getline(stream, line);) {
+    ++number;
+    if (!is_utf8(line))
+      refuse(lines.numbered ? fmt::format("{}:{}", lines.text, number) : kOverride,
+             "expected UTF-8, found other bytes");
+  }
+}
+
 YAML::Node load(const std::string& text, const Lines& lines) {
+  require_utf8(text, lines);
   try {
     require_one_document(text, lines);
     YAML::Node document = YAML::Load(text);
@@ -132,6 +146,15 @@ void lay_over(Entry& section, std::list<Entry> entries) {
 }
 
 }  // namespace
+
+bool is_utf8(const std::string& text) {
+  try {
+    static_cast<void>(nlohmann::json(text).dump());
+    return true;
+  } catch (const nlohmann::json::type_error&) {
+    return false;
+  }
+}
 
 std::string Entry::origin() const {
   return line == kNoLine ? text : fmt::format("{}:{}", text, line);

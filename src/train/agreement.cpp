@@ -72,7 +72,9 @@ std::string hear_first(Transport& transport, Seconds limit, const std::function<
       word["error"] = error->what();
     }
   }
-  const Json first = Json::parse(transport.all_gather(word.dump(), limit).front());
+  // A system's message may name a file in any bytes.
+  const std::string text = word.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const Json first = Json::parse(transport.all_gather(text, limit).front());
   if (error) throw *error;
   if (first.contains("error")) throw Error(ErrorKind::peer_lost, first.at("error").get<std::string>());
   return first.at("said");

@@ -12,6 +12,7 @@
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
 #include "lamina/core/log.hpp"
+#include "lamina/train/checkpoint.hpp"
 
 namespace lamina {
 
@@ -33,6 +34,7 @@ class CheckpointMirror::Copier {
 
  private:
   void copy_now(const fs::path& checkpoint);
+  void require_own_place(const fs::path& checkpoint) const;
   void go_on();
   void note_failure(const fs::path& checkpoint, const std::string& failure);
 
@@ -94,8 +96,19 @@ void CheckpointMirror::Copier::go_on() {
   moved_ = Clock::now();
 }
 
+// Two runs in one place would take each other's checkpoints for their own, and delete them as old ones.
+void CheckpointMirror::Copier::require_own_place(const fs::path& checkpoint) const {
+  const fs::path out = checkpoint.parent_path().parent_path();  // which has them in a folder
+  for (const fs::path& other : find_checkpoints(directory_))
+    if (!is_of_run(other, out))
+      throw Error(
+          ErrorKind::storage,
+          fmt::format("{} is another run's: expected a directory for this one alone", other.string()));
+}
+
 void CheckpointMirror::Copier::copy_now(const fs::path& checkpoint) {
   const fs::path complete = directory_ / checkpoint.filename();
+  require_own_place(checkpoint);
   if (fs::exists(complete)) return;
   const fs::path partial = complete.string() + partial_ending;
   remove_partial_checkpoints(directory_);  // of whoever was killed here

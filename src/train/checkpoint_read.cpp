@@ -178,6 +178,16 @@ std::vector<Snapshot> load_stage(const fs::path& checkpoint, const Manifest& man
   return versions;
 }
 
+bool is_of_run(const fs::path& checkpoint, const fs::path& out) {
+  try {
+    ConfigText text = ConfigText::from_text(read_manifest(checkpoint).config, checkpoint.string());
+    const fs::path written = read_run_config(text).out;
+    return fs::absolute(written).lexically_normal() == fs::absolute(out).lexically_normal();
+  } catch (const Error&) {
+    return true;
+  }
+}
+
 void check_same_run(const Manifest& manifest, const std::vector<EffectiveField>& config) {
   ConfigText text = ConfigText::from_text(manifest.config, "the checkpoint's configuration");
   RunConfig written = read_run_config(text);

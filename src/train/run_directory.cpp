@@ -29,7 +29,13 @@ std::vector<fs::path> find_copies(const RunPlan& plan) {
 std::vector<fs::path> all_starts(const RunPlan& plan) {
   std::vector<fs::path> all = find_checkpoints(checkpoint_directory(plan.config.out));
   try {
-    for (fs::path& copy : find_copies(plan)) all.push_back(std::move(copy));
+    for (fs::path& copy : find_copies(plan)) {
+      if (!is_of_run(copy, plan.config.out))
+        throw Error(ErrorKind::storage,
+                    fmt::format("{}: expected a copy of a checkpoint in {}, found one of another run's",
+                                copy.string(), checkpoint_directory(plan.config.out).string()));
+      all.push_back(std::move(copy));
+    }
   } catch (const std::exception& problem) {
     if (all.empty()) throw;
     log_warning(fmt::format("checkpoint.mirror: {}: going on without it", as_error(problem).what()));

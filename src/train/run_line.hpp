@@ -9,6 +9,7 @@
 #include "background_writer.hpp"
 #include "checkpoint_mirror.hpp"
 #include "figure_board.hpp"
+#include "lamina/core/directory_lock.hpp"
 #include "lamina/pipeline/worker.hpp"
 #include "lamina/train/engine.hpp"
 #include "lamina/train/reporter.hpp"
@@ -27,6 +28,7 @@ bool board_is_shared(const RunPlan& plan, const RunOptions& options);
 struct Line {
   std::int64_t rollbacks = 0;                  // before it, as far as this process knows
   StopReason told_to_stop = StopReason::none;  // but by train.early_stop, whose evaluations are void
+  std::shared_ptr<DirectoryLock> lock{};       // the first's, of the run's directory
   std::shared_ptr<CheckpointMirror> mirror{};  // the sink's: what it copies is of worth whatever the line is
 };
 
@@ -45,7 +47,7 @@ class WorkerRun {
   bool is_abandoned() const { return is_abandoned_; }
   Line next_line() const {
     const StopReason asked = stopped_by();
-    return {rollbacks_ + 1, asked == StopReason::early_stop ? StopReason::none : asked, mirror_};
+    return {rollbacks_ + 1, asked == StopReason::early_stop ? StopReason::none : asked, lock_, mirror_};
   }
 
  private:
@@ -67,6 +69,7 @@ class WorkerRun {
   StopReason stopped_by() const { return wishes_ ? wishes_->stopped_by() : StopReason::none; }
 
   Display display() const;
+  void keep_others_out();
   std::vector<std::filesystem::path> agree_on_starts();
   std::vector<Stage> load_stages();
   void prepare();
@@ -97,6 +100,7 @@ class WorkerRun {
   std::int64_t rollbacks_ = 0;    // made before this line
   std::optional<Wishes> wishes_;  // of a worker that feeds
   std::optional<Source> source_;
+  std::shared_ptr<DirectoryLock> lock_ = line_.lock;
   std::shared_ptr<CheckpointMirror> mirror_ = line_.mirror;
   std::optional<BackgroundWriter> writer_;  // of a worker that saves
   std::optional<Reporter> reporter_;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <initializer_list>
 
 namespace lamina {
@@ -38,6 +39,10 @@ void install_stop_signals() {
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
   for (const int signal : {SIGTERM, SIGINT, SIGUSR2}) sigaction(signal, &action, nullptr);
+  struct sigaction inherited{};
+  sigaction(SIGHUP, nullptr, &inherited);
+  if (inherited.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // else nohup wants it to go on
+  std::signal(SIGPIPE, SIG_IGN);  // who reads the progress may leave
   action.sa_handler = on_save_signal;
   sigaction(SIGUSR1, &action, nullptr);
 }

@@ -24,6 +24,12 @@ namespace lamina {
 
 using Json = nlohmann::json;
 
+namespace {
+
+constexpr Seconds longest_lease(100);  // of a lock of NFS whose host is gone, 90 s
+
+}  // namespace
+
 bool board_is_shared(const RunPlan& plan, const RunOptions& options) {
   return !plan.over_mpi && !options.snapshots_over_tcp;
 }
@@ -77,10 +83,16 @@ Display WorkerRun::display() const {
   return isatty(STDOUT_FILENO) != 0 && !plan_.over_mpi ? Display::bar : Display::lines;
 }
 
+// Before anything that is there is looked at or deleted.
+void WorkerRun::keep_others_out() {
+  if (!lock_) lock_ = std::make_shared<DirectoryLock>(plan_.config.out, std::min(limit_ / 2, longest_lease));
+}
+
 // The first worker looks at the disk and the others hear of it, so that all begin alike and only one
 // complains.
 std::vector<std::filesystem::path> WorkerRun::agree_on_starts() {
   const std::string said = hear_first(transport_, limit_, [this] {
+    if (options_.mode == RunMode::resume && std::filesystem::exists(plan_.config.out)) keep_others_out();
     Json paths = Json::array();
     for (const std::filesystem::path& start : find_starts(plan_, options_)) paths.push_back(start.string());
     if (paths.empty()) given_ = given_weights(plan_);
@@ -99,6 +111,8 @@ std::vector<Stage> WorkerRun::load_stages() {
   given_.reset();
   loaded_ = load_newest_whole(starts, stages, transport_, limit_);
   rollbacks_ = std::max(line_.rollbacks, start_.rollbacks());
+  if (is_first() && trains() && line_.rollbacks == 0 && start_.manifest)
+    log_info(fmt::format("resuming from {} at step {}", start_.checkpoint.string(), start_.step()));
   if (may_roll_back())
     for (Stage& stage : stages) stage.set_on_nonfinite(OnNonfinite::rollback);
   return stages;
@@ -108,6 +122,7 @@ void WorkerRun::prepare() {
   hear_first(transport_, limit_, [this] {
     open_source();
     if (writes()) {
+      keep_others_out();
       figures_.serve();
       prepare_directory(plan_, loaded_.damaged);
     }

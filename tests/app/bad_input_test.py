@@ -23,6 +23,14 @@ class Configuration(LaminaTest):
         self.assertFalse((self.folder / "out").exists(), "something was written")
         return process
 
+    def test_what_no_json_can_hold_is_refused_before_anything_runs(self):
+        for arguments in (["--out", b"o\xe9"], ["--set", b"data.root=o\xe9"], ["--out", b""]):
+            process = subprocess.run([BINARY, "train", self.config, *arguments], capture_output=True, cwd=self.folder)
+            self.assertEqual(process.returncode, CONFIG, process.stderr)
+            self.assertRegex(process.stderr, rb"^\S+ \[error\] --(out|set): expected (UTF-8, found other bytes|a path, found nothing)[^\n]*\n$")
+        (self.folder / "bad.yaml").write_bytes(b"train: {batch: 4}\nmodel: {init: '\xe9'}\n")
+        self.assertIn("bad.yaml:2: expected UTF-8", self.lamina("show", "bad.yaml").stderr)
+
     def test_every_problem_of_a_file_is_reported_at_once_with_its_line(self):
         text = "train:\n  epoch: 3\n  batch: many\npipline:\n  stages: 2\ndata: {name: synthetic, validation: -1}\n"
         self.refuse('bad.yaml:2: train.epoch', '"epochs"', "bad.yaml:3: train.batch", "many", "bad.yaml:4: pipline",

@@ -192,15 +192,51 @@ class Mirror(LaminaTest):
         process = self.lamina("train", self.config, "--out", self.folder / "new", "--set",
                               f"checkpoint.mirror={self.mirror}")
         self.assert_refused(process, STORAGE, "checkpoint.mirror", str(self.mirror), "--resume")
+        process = self.train("new", f"checkpoint.mirror={self.mirror}", "train.lr=0.01", resume=True, expect=STORAGE)
+        self.assert_refused(process, STORAGE, "mirror/step-000000", "found one of another run's")
+        kept = {path.name: self.files(path) for path in self.mirror.iterdir()}
+        self.train("old", *self.SETS, "train.max_steps=6")
+        summary = self.train("old", *self.SETS, "train.max_steps=30", f"checkpoint.mirror={self.mirror}", resume=True)
+        self.assertGreaterEqual(summary["workers"][-1]["checkpoints"]["mirror_failures"], 1)
+        self.assertEqual({path.name: self.files(path) for path in self.mirror.iterdir()}, kept, "deleted by nobody")
+
+
+class OneAtATime(LaminaTest):
+    def test_a_second_process_leaves_the_runs_files_alone(self):
+        first = self.start("run", "checkpoint.every_steps=5")
+        before = (self.folder / "run/config.yaml").read_bytes()
+        second = self.train("run", "train.epochs=4000", "pipeline.timeout_s=2", resume=True, expect=STORAGE)
+        self.assert_refused(second, STORAGE, "run: expected nobody else at work there", ".lock")
+        self.assertEqual((self.folder / "run/config.yaml").read_bytes(), before)
+        first.terminate()
+        first.communicate(timeout=60)
+        self.assertEqual(first.returncode, OK)
+        summary = self.summary("run")
+        steps = [record["step"] for record in self.metrics("run") if record["kind"] == "train"]
+        self.assertEqual(steps, list(range(summary["step"])))
+
+    def test_one_that_comes_early_waits_and_goes_on_from_the_others_last_step(self):
+        first = self.start("run", "checkpoint.every_steps=1000")
+        first.terminate()
+        second = self.train("run", "train.epochs=4000", "train.stop_before=1s", resume=True)
+        first.communicate(timeout=60)
+        self.assertEqual(first.returncode, OK)
+        self.assertGreater(second["step"], 0)
 
 
 class Signals(LaminaTest):
     def test_each_stop_signal_checkpoints_and_exits_0(self):
-        for sent in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+        for sent in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP):
             with self.subTest(sent):
                 out = f"stopped-{sent}"
                 self.assertEqual(self.interrupt(out, sent, "pipeline.workers=2").returncode, OK)
                 self.expect_stopped_whole(out)
+
+    def test_who_stops_reading_its_output_stops_nothing(self):
+        process = self.start("unread", "train.max_steps=30")
+        process.stdout.close()
+        self.assertEqual(process.wait(timeout=60), OK)
+        self.assertTrue(self.summary("unread")["complete"])
 
     def test_usr2_through_mpirun(self):
         self.assertEqual(self.interrupt("mpi", signal.SIGUSR2, "pipeline.workers=auto", ranks=2).returncode, OK)

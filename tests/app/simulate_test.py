@@ -53,6 +53,8 @@ class Simulate(LaminaTest):
             ([self.config, "--stage-ms", "1", "--workers", "2"], "--workers"),
             ([self.config, "--stage-ms", "1", "--packet-mib", "2"], "--packet-mib"),
             (["--workers", "2", "--stage-ms", "1", "--warmup", "-5"], "--warmup"),
+            (["--workers", "2", "--stage-ms", "nan"], "--stage-ms: expected a finite number, found nan"),
+            (["--workers", "2", "--stage-ms", "1", "--jitter", "nan"], "--jitter"),
         ]:
             with self.subTest(arguments):
                 self.assert_refused(self.lamina("simulate", *arguments), CONFIG, fragment)

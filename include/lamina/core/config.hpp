@@ -165,4 +165,7 @@ std::string to_yaml(const std::vector<EffectiveField>& fields);
 /// The word of `known` nearest to `word` by edit distance, if any is near enough to be meant.
 std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& known);
 
+/// Whether a text is UTF-8, as configurations and paths have to be: runs write them into JSON.
+bool is_utf8(const std::string& text);
+
 }  // namespace lamina
