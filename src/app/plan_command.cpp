@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <numeric>
 #include <optional>
 #include <set>
 
@@ -54,9 +55,15 @@ std::string text(const std::optional<double>& images_per_s) {
 class Planner {
  public:
   Planner(const PlanArguments& arguments, const RunPlan& plan, const ModuleProfile& profile)
-      : arguments_(arguments), plan_(plan), profile_(profile) {}
+      : arguments_(arguments), plan_(plan), profile_(profile), replicas_(plan.stages.size(), 1) {
+    for (std::size_t i = 0; i < replicas_.size() && plan.groups.size() == replicas_.size(); ++i)
+      replicas_[i] = plan.groups[i].replicas;
+  }
 
-  StageProblem problem(std::int64_t window, bool lookahead, std::int64_t workers) const {
+  int num_workers() const { return std::accumulate(replicas_.begin(), replicas_.end(), 0); }
+
+  // Of the configuration's stages and their replicas; with a number of workers, of as many and any replicas.
+  StageProblem problem(std::int64_t window, bool lookahead, std::int64_t workers = 0) const {
     StageProblem problem =
         stage_problem(profile_, window, lookahead, static_cast<int>(plan_.config.pipeline.buffers));
     problem.cost = [of_steps = problem.cost, of_snapshots = snapshot_bytes(plan_, window, lookahead)](
@@ -65,12 +72,17 @@ class Planner {
       cost.bytes += of_snapshots(first, last);
       return cost;
     };
-    problem.speeds.assign(static_cast<std::size_t>(workers), 1.0);
+    problem.batch = plan_.config.train.batch;
+    if (workers > 0)
+      problem.most_replicas = static_cast<int>(std::min(problem.batch, workers));
+    else
+      problem.replicas = replicas_;
+    problem.speeds.assign(static_cast<std::size_t>(workers > 0 ? workers : num_workers()), 1.0);
     if (!arguments_.speeds.empty()) {
-      if (static_cast<std::int64_t>(arguments_.speeds.size()) != workers)
+      if (arguments_.speeds.size() != problem.speeds.size())
         throw Error(ErrorKind::config,
-                    fmt::format("--speeds: expected one for each of the {} workers, found {}", workers,
-                                arguments_.speeds.size()));
+                    fmt::format("--speeds: expected one for each of the {} workers, found {}",
+                                problem.speeds.size(), arguments_.speeds.size()));
       problem.speeds = arguments_.speeds;
     }
     if (arguments_.memory_mib > 0) problem.most_bytes = mib * arguments_.memory_mib;
@@ -78,14 +90,12 @@ class Planner {
     return problem;
   }
 
-  StagePlan cut(std::int64_t window, bool lookahead, std::int64_t workers) const {
-    return plan_stages(problem(window, lookahead, workers));
-  }
+  StagePlan cut(std::int64_t window, bool lookahead) const { return plan_stages(problem(window, lookahead)); }
 
   /// Images a second with the best cut; nothing if there is none within the memory.
-  std::optional<double> price(std::int64_t window, bool lookahead, std::int64_t workers) const {
+  std::optional<double> price(std::int64_t window, bool lookahead) const {
     try {
-      return images_per_s(cut(window, lookahead, workers));
+      return images_per_s(cut(window, lookahead));
     } catch (const Error&) {
       return std::nullopt;
     }
@@ -112,6 +122,7 @@ class Planner {
       const PlannedStage& stage = plan.stages[i];
       fmt::print("stage  {:<3} {:8.2f} ms a step, {:8.1f} MiB, modules {} to {}", i, 1e3 * stage.seconds,
                  stage.bytes / mib, stage.first, stage.last);
+      if (stage.replicas > 1) fmt::print(", {} replicas", stage.replicas);
       if (stage.send_s > 0) fmt::print(", its link {:.2f} ms", 1e3 * stage.send_s);
       fmt::print("\n");
     }
@@ -119,7 +130,9 @@ class Planner {
     const PipelineConfig& pipeline = plan_.config.pipeline;
     fmt::print("promises {:.1f} images/s with {} of {} thread(s)\n", images_per_s(plan),
                deals_stages_out(pipeline.schedule) ? fmt::format("{} workers, each", *pipeline.workers)
-                                                   : std::string("a worker for each stage, each"),
+               : num_workers() > static_cast<int>(replicas_.size())
+                   ? fmt::format("{} workers, each", num_workers())
+                   : std::string("a worker for each stage, each"),
                *pipeline.threads);
     const PlannedStage& slowest = plan.stages[static_cast<std::size_t>(plan.slowest)];
     fmt::print("limit: {}\n",
@@ -133,15 +146,15 @@ class Planner {
 
   // Every window that was measured, with what crosses the stages' boundaries and without; each with its best
   // cut.
-  void print_prices(std::int64_t workers) const {
+  void print_prices() const {
     for (const WindowProfile& costs : profile_.windows) {
-      const auto stop = price(costs.window, false, workers);
+      const auto stop = price(costs.window, false);
       fmt::print("window {}: ", costs.window);
-      if (costs.window == 1 || workers == 1) {
+      if (costs.window == 1 || replicas_.size() == 1) {
         fmt::print("{}\n", text(stop));
         continue;
       }
-      const auto lookahead = price(costs.window, true, workers);
+      const auto lookahead = price(costs.window, true);
       fmt::print("{} with across_stages: lookahead, {} with stop", text(lookahead), text(stop));
       if (lookahead && stop) fmt::print("; lookahead costs {:.1f} %", 100 * (1 - *lookahead / *stop));
       fmt::print("\n");
@@ -151,10 +164,11 @@ class Planner {
   // For so many workers, of which several may share a stage.
   void print_replicas(std::int64_t window, bool lookahead, std::int64_t workers,
                       const StagePlan& best) const {
-    StageProblem shared = problem(window, lookahead, workers);
-    print_replicas("one more worker for its slowest stage", with_a_replica(shared, best), best);
-    shared.replicas = true;
-    print_replicas(fmt::format("the best for {} workers", workers), plan_stages(shared), best);
+    if (best.stages[static_cast<std::size_t>(best.slowest)].replicas < plan_.config.train.batch)
+      print_replicas("one more worker for its slowest stage",
+                     with_a_replica(problem(window, lookahead), best), best);
+    print_replicas(fmt::format("the best for {} workers", workers),
+                   plan_stages(problem(window, lookahead, workers)), best);
   }
 
  private:
@@ -170,6 +184,7 @@ class Planner {
   const PlanArguments& arguments_;
   const RunPlan& plan_;
   const ModuleProfile& profile_;
+  std::vector<int> replicas_;  // by stage, as configured
 };
 
 // Between the processes of an MPI job, which end with that but for the first.
@@ -192,16 +207,15 @@ void run_plan_command(PlanArguments& arguments) {
   for (const std::int64_t wanted : arguments.windows)
     profile.of_window(wanted);  // or it says that it is missing
   const Planner planner(arguments, plan, profile);
-  const std::int64_t stages = num_stages(plan.config.pipeline.stages);
   const std::int64_t window = plan.stage_options.window;
   const bool lookahead = plan.config.method.mlaan.looks_ahead();
   planner.print_modules();
-  const StagePlan best = planner.cut(window, lookahead, stages);
+  const StagePlan best = planner.cut(window, lookahead);
   planner.print_stages(best);
-  planner.print_prices(stages);
+  planner.print_prices();
   if (arguments.speeds.empty() && may_share_stages(plan.config.pipeline.schedule))
     planner.print_replicas(window, lookahead,
-                           std::max(arguments.workers, stages + (arguments.workers > 0 ? 0 : 1)), best);
+                           arguments.workers > 0 ? arguments.workers : planner.num_workers() + 1, best);
   if (arguments.write.empty()) return;
   RunConfig config = plan.config;
   config.pipeline.stages = best.ends();
@@ -236,19 +250,20 @@ void add_plan_command(CLI::App& app) {
           "of the links between workers; 0: as measured between the ranks, under mpirun, else no limit")
       ->check(CLI::NonNegativeNumber)
       ->check(finite);
-  command
-      ->add_option("--speeds", arguments->speeds,
-                   "of the stages' workers: one each, by commas; 1 is this machine's")
-      ->delimiter(',')
-      ->check(CLI::PositiveNumber)
-      ->check(finite);
+  CLI::Option* speeds = command
+                            ->add_option("--speeds", arguments->speeds,
+                                         "of the stages' workers: one each, by commas; 1 is this machine's")
+                            ->delimiter(',')
+                            ->check(CLI::PositiveNumber)
+                            ->check(finite);
   command->add_option("--windows", arguments->windows, "also measure and price these windows k, by commas")
       ->delimiter(',')
       ->check(CLI::Range(1, 64));
   command
       ->add_option("--workers", arguments->workers,
-                   "workers for which replicas are proposed; 0: one more than there are stages")
-      ->check(CLI::Range(0, 65536));
+                   "workers for which replicas are proposed; 0: one more than there are")
+      ->check(CLI::Range(0, 4096))
+      ->excludes(speeds);
   command->callback([arguments] { run_plan_command(*arguments); });
 }
 

@@ -49,11 +49,17 @@ RunPlan best_cut(const SimulateArguments& arguments, const RunPlan& plan, const 
   const std::vector<double> speeds =
       spread_over(arguments.speeds.empty() ? std::vector{1.0} : arguments.speeds,
                   static_cast<std::size_t>(plan.num_workers()), "--speeds", "workers");
-  problem.speeds.clear();  // by stage, of its slowest worker
-  for (const StageSpec& stage : plan.stages) {
-    const WorkerGroup& owners = plan.owners_of(stage.index);
-    const auto first = speeds.begin() + owners.first_worker;
-    problem.speeds.push_back(*std::min_element(first, first + owners.replicas));
+  problem.batch = plan.config.train.batch;
+  if (plan.groups.size() == plan.stages.size()) {
+    problem.speeds = speeds;
+    for (const WorkerGroup& group : plan.groups) problem.replicas.push_back(group.replicas);
+  } else {
+    problem.speeds.clear();  // by stage, of its slowest worker, which has others as well
+    for (const StageSpec& stage : plan.stages) {
+      const WorkerGroup& owners = plan.owners_of(stage.index);
+      const auto first = speeds.begin() + owners.first_worker;
+      problem.speeds.push_back(*std::min_element(first, first + owners.replicas));
+    }
   }
   problem.bytes_per_s = mib * arguments.mib_per_s;
   RunConfig config = plan.config;
@@ -65,12 +71,13 @@ RunPlan best_cut(const SimulateArguments& arguments, const RunPlan& plan, const 
 std::vector<double> profiled_stages(const RunPlan& plan, const ModuleProfile& profile) {
   const WindowProfile& costs = profile.of_window(plan.stage_options.window);
   std::vector<double> stage_s;
-  for (const StageSpec& stage : plan.stages)
-    stage_s.push_back(costs
-                          .cost(static_cast<int>(stage.modules.front().index),
-                                static_cast<int>(stage.modules.back().index),
-                                plan.config.method.mlaan.looks_ahead())
-                          .seconds);
+  for (const StageSpec& stage : plan.stages) {
+    const int replicas = plan.owners_of(stage.index).replicas;
+    const RunCost cost =
+        costs.cost(static_cast<int>(stage.modules.front().index),
+                   static_cast<int>(stage.modules.back().index), plan.config.method.mlaan.looks_ahead());
+    stage_s.push_back(cost.seconds * replicas * largest_share(plan.config.train.batch, replicas));
+  }
   return stage_s;
 }
 
@@ -162,7 +169,8 @@ void add_network_options(CLI::App& command, SimulateArguments& arguments, CLI::O
   command
       .add_flag("--best-cut", arguments.best_cut,
                 "cuts into stages as lamina plan would, by these times, speeds and links")
-      ->needs(profile);
+      ->needs(profile)
+      ->excludes(command.get_option("--stage-ms"));
 }
 
 // Of a chain without a network, which a configuration leaves no room for.
@@ -208,9 +216,9 @@ void add_options(CLI::App& command, SimulateArguments& arguments) {
   CLI::Option* config = command.add_option("config", arguments.files,
                                            "configuration, YAML; none: a chain of stages without a network");
   arguments.add_sets_to(command);
+  add_time_options(command, arguments);
   add_network_options(command, arguments, config);
   add_chain_options(command, arguments, config);
-  add_time_options(command, arguments);
   command.add_option("--steps", arguments.steps, "steps that count")
       ->check(CLI::Range(1, 1 << 30))
       ->capture_default_str();

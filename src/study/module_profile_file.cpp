@@ -90,12 +90,13 @@ void scale(ModuleProfile& profile, double factor) {
 }  // namespace
 
 std::map<std::string, std::string> fields_that_decide(const RunConfig& config) {
-  constexpr std::array<std::string_view, 14> decide = {"model.",
+  constexpr std::array<std::string_view, 15> decide = {"model.",
                                                        "partition.",
                                                        "method.",
                                                        "train.batch",
                                                        "train.sgd.",
                                                        "data.name",
+                                                       "data.image",
                                                        "pipeline.threads",
                                                        "pipeline.device",
                                                        "pipeline.memory_format",
@@ -154,6 +155,8 @@ ModuleProfile read_profile(const std::filesystem::path& path, const RunPlan& pla
     scale(profile, static_cast<double>(plan.config.train.batch) / batch_of(profile, path));
     for (const char* key : {"train.batch", "pipeline.schedule", "pipeline.micro_batches"}) wanted.erase(key);
   }
+  profile.of.emplace("data.image",
+                     fields_that_decide(RunConfig{}).at("data.image"));  // was not kept at first
   for (const auto& [key, value] : wanted) {
     const auto found = profile.of.find(key);
     if (found == profile.of.end() || found->second != value)

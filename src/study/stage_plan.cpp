@@ -21,11 +21,12 @@ double pace(const PlannedStage& stage) {
 // On so many workers, of which the slowest has this speed.
 PlannedStage planned(const StageProblem& problem, const StageCost& cost, PlannedStage stage, double speed) {
   const int replicas = stage.replicas;
-  stage.seconds = cost.seconds / speed / replicas;
+  const double share = largest_share(problem.batch, replicas);
+  stage.seconds = share * cost.seconds / speed;
   stage.bytes = cost.bytes;
   if (problem.bytes_per_s == 0) return stage;
   stage.seconds += 2 * cost.gradient_bytes * (replicas - 1) / replicas / problem.bytes_per_s;
-  if (stage.last + 1 < problem.num_pieces) stage.send_s = cost.message_bytes / replicas / problem.bytes_per_s;
+  if (stage.last + 1 < problem.num_pieces) stage.send_s = share * cost.message_bytes / problem.bytes_per_s;
   return stage;
 }
 
@@ -47,6 +48,10 @@ class Search {
       : problem_(problem), num_workers_(static_cast<int>(problem.speeds.size())) {
     const auto n = static_cast<std::size_t>(problem.num_pieces);
     costs_.resize(n * n);
+    given_.resize(problem.speeds.size() + 1);
+    std::size_t end = 0;
+    for (const int replicas : problem.replicas)
+      given_.at(end += static_cast<std::size_t>(replicas)) = replicas;
     for (int first = 0; first < problem.num_pieces; ++first)
       for (int last = first; last < problem.num_pieces; ++last)
         costs_[place(first, last)] = problem.cost(first, last);
@@ -66,7 +71,7 @@ class Search {
     best[0][0].score = 0;
     for (int workers = 1; workers <= num_workers_; ++workers)
       for (int end = 1; end <= pieces; ++end)
-        for (int replicas = 1; replicas <= (problem_.replicas ? workers : 1); ++replicas)
+        for (int replicas = fewest(workers); replicas <= most(workers); ++replicas)
           for (int first = 0; first < end; ++first) {
             const double before = best[index(workers - replicas)][index(first)].score;
             if (before == infinity) continue;
@@ -89,6 +94,13 @@ class Search {
   bool fits(const PlannedStage& stage) const { return stage.bytes <= problem_.most_bytes; }
 
  private:
+  // Replicas of a stage whose last worker is the one of this number, from 1 on.
+  int fewest(int workers) const {
+    return problem_.replicas.empty() ? 1 : std::max(1, given_[index(workers)]);
+  }
+  int most(int workers) const {
+    return problem_.replicas.empty() ? std::min(workers, problem_.most_replicas) : given_[index(workers)];
+  }
   static std::size_t index(int value) { return static_cast<std::size_t>(value); }
   std::size_t place(int first, int last) const {
     return index(first) * index(problem_.num_pieces) + index(last);
@@ -103,6 +115,7 @@ class Search {
   const StageProblem& problem_;
   const int num_workers_;
   std::vector<StageCost> costs_;  // by first and last
+  std::vector<int> given_{};      // replicas, by the number of their last worker; 0 where no stage may end
 };
 
 [[noreturn]] void refuse_memory(const StageProblem& problem, const Search& search) {
@@ -125,11 +138,20 @@ std::vector<std::int64_t> StagePlan::ends() const {
   return ends;
 }
 
+double largest_share(std::int64_t batch, int replicas) {
+  if (batch == 0) return 1.0 / replicas;
+  const std::int64_t samples = (batch + replicas - 1) / replicas;
+  return static_cast<double>(samples) / static_cast<double>(batch);
+}
+
 StagePlan plan_stages(const StageProblem& problem) {
-  const int workers = static_cast<int>(problem.speeds.size());
-  if (!problem.replicas && workers > problem.num_pieces)
+  const std::size_t workers = problem.speeds.size();
+  const std::size_t stages = !problem.replicas.empty()    ? problem.replicas.size()
+                             : problem.most_replicas == 1 ? workers
+                                                          : 1;
+  if (stages > static_cast<std::size_t>(problem.num_pieces))
     throw Error(ErrorKind::config,
-                fmt::format("cannot cut {} modules into {} stages", problem.num_pieces, workers));
+                fmt::format("cannot cut {} modules into {} stages", problem.num_pieces, stages));
   const Search search(problem);
   const auto fastest = search.best([&](const PlannedStage& stage, double before) {
     return search.fits(stage) ? std::max(before, pace(stage)) : infinity;

@@ -190,6 +190,13 @@ RunPlan make_run_plan(RunConfig config, const MpiLaunch& launch) {
   if (config.snapshots.policy == "lag") config.snapshots.lag = plan.snapshots.lag;
   check_workers(config.pipeline, launch);
   const std::vector<std::int64_t> replicas = resolve_replicas(config.pipeline, launch, num_stages);
+  if (const std::int64_t most = *std::max_element(replicas.begin(), replicas.end());
+      most > config.train.batch)
+    throw Error(
+        ErrorKind::config,
+        fmt::format("pipeline.replicas: expected at most as many as a batch has samples, found {} for a "
+                    "batch of {}",
+                    most, config.train.batch));
   plan.groups = group_stages(config.pipeline, cut, replicas);
   const std::int64_t workers = plan.num_workers();
   if (config.method.compat == "release" && workers > 1)

@@ -48,7 +48,7 @@ class Simulate(LaminaTest):
               "pipeline.replicas=[1, 3]"], "pipeline.replicas: expected 1 with schedule interleaved_1f1b, found 3"),
             (["--workers", "4", "--stage-ms", "1", "--set", "train.batch=3"], "unknown key"),
             (["--workers", "2", "--profile", "none.json"], "--profile requires config"),
-            ([self.config, "--stage-ms", "1", "--best-cut"], "--best-cut requires --profile"),
+            ([self.config, "--best-cut"], "--best-cut requires --profile"),
             (["--workers", "2", "--stage-ms", "1", "--scale-batch"], "--scale-batch requires --profile"),
             ([self.config, "--stage-ms", "1", "--workers", "2"], "--workers"),
             ([self.config, "--stage-ms", "1", "--packet-mib", "2"], "--packet-mib"),
@@ -120,6 +120,34 @@ class Plan(LaminaTest):
         self.assertEqual(played.returncode, 0, played.stderr)
         simulated = float(re.search(r"([\d.]+) images/s", played.stdout)[1])
         self.assertLess(abs(simulated / float(promised) - 1), 0.02)
+
+    def test_replicas_of_the_configuration_are_planned_for(self):
+        profile = self.folder / "profile.json"
+        two = ["--profile", profile, "--set", "pipeline.stages=2"]
+        rate = lambda text: float(re.search(r"promises ([\d.]+) images/s", text)[1])  # noqa: E731
+        alone = self.plan(*two, "--set", "train.batch=8").stdout
+        twice = self.plan(*two, "--set", "train.batch=8", "--set", "pipeline.replicas=2", "--set", "pipeline.workers=4").stdout
+        self.assertIn("promises ", twice)
+        self.assertIn(" images/s with 4 workers, each of ", twice)
+        self.assertIn(", 2 replicas\n", twice)
+        self.assertAlmostEqual(rate(twice) / rate(alone), 2, delta=0.02)
+        many = self.plan(*two, "--set", "train.batch=8", "--workers", 40).stdout
+        for found in re.findall(r"pipeline.replicas: \[(.*)\]", many):
+            self.assertLessEqual(max(map(int, found.split(", "))), 8, "a batch has 8 samples")
+        self.assert_refused(self.plan(*two, "--set", "train.batch=8", "--set", "pipeline.replicas=9", "--set", "pipeline.workers=18"),
+                            CONFIG, "pipeline.replicas: expected at most as many as a batch has samples, found 9 for a batch of 8")
+        self.assert_refused(self.plan(*two, "--workers", 4, "--speeds", "1,1"), CONFIG, "--speeds", "--workers")
+
+    def test_simulations_cut_by_the_replicas_that_a_stage_has(self):
+        profile = self.folder / "profile.json"
+        self.plan("--profile", profile, "--set", "partition.modules=4")
+        many = ["--set", "partition.modules=4", "--set", "pipeline.stages=2", "--set", "pipeline.workers=3", "--profile", profile]
+        more = self.lamina("simulate", self.config, *many, "--set", "pipeline.replicas=[2,1]", "--best-cut", "--out", "out")
+        self.assertEqual(more.returncode, 0, more.stderr)
+        planned = self.plan(*many, "--set", "pipeline.replicas=[2,1]").stdout
+        self.assertAlmostEqual(float(re.search(r"promises ([\d.]+) images/s", planned)[1]),
+                               float(re.search(r"([\d.]+) images/s", more.stdout)[1]), delta=0.5)
+        self.assert_refused(self.lamina("simulate", self.config, *many, "--best-cut", "--stage-ms", 1), CONFIG, "--best-cut", "--stage-ms")
 
     def test_modules_are_measured_beside_the_workers_that_their_host_has_room_for(self):
         two = self.plan("--set", "pipeline.stages=2", "--set", "pipeline.threads=1").stdout

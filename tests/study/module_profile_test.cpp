@@ -134,6 +134,9 @@ TEST(ModuleProfile, OfAnotherNetworkIsRefusedWithTheFieldThatDiffers) {
   EXPECT_THAT(message(small_plan("resnet14")), HasSubstr("expected model.backbone: resnet14, found resnet8"));
   EXPECT_THAT(message(small_plan("resnet8", "{framework: dgl, mlaan: {window: 2}}")),
               HasSubstr("method.framework"));
+  RunPlan other_images = small_plan();
+  other_images.config.data.image = 64;
+  EXPECT_THAT(message(other_images), HasSubstr("expected data.image: 64, found 224"));
   EXPECT_THAT(message(end_to_end_plan("1f1b", 1)), HasSubstr("expected method.framework: e2e, found greedy"));
   profile.message_bytes.pop_back();
   write_profile(file, profile);

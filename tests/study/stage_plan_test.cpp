@@ -148,7 +148,7 @@ TEST(StagePlan, ReplicasTakeTheStageThatCannotBeCut) {
                              return cost;
                            },
                        .speeds = {1, 1, 1, 1, 1},
-                       .replicas = true};
+                       .most_replicas = 5};
   const StagePlan plan = plan_stages(problem);
   EXPECT_NEAR(plan.step_s, 8.0 / 5, 1e-12) << "one stage on all workers: plain data parallel";
   problem.bytes_per_s = 4;  // a sum costs 2 * (r - 1) / r
@@ -157,6 +157,35 @@ TEST(StagePlan, ReplicasTakeTheStageThatCannotBeCut) {
   int workers = 0;
   for (const PlannedStage& stage : with_sums.stages) workers += stage.replicas;
   EXPECT_EQ(workers, 5);
+}
+
+TEST(StagePlan, GivenReplicasAreKeptAndTheirStagesCutAccordingly) {
+  for (unsigned seed = 0; seed < 4; ++seed) {
+    const PieceChain chain(seed, 12);
+    StageProblem problem = chain.problem({1, 0.5, 1, 2});
+    problem.replicas = {1, 2, 1};
+    const StagePlan plan = plan_stages(problem);
+    ASSERT_EQ(plan.stages.size(), 3u);
+    double best = std::numeric_limits<double>::infinity();  // of all cuts
+    for (int a = 0; a < 10; ++a)
+      for (int b = a + 1; b < 11; ++b)
+        best = std::min(best, std::max({chain.cost(0, a).seconds, chain.cost(a + 1, b).seconds / 0.5 / 2,
+                                        chain.cost(b + 1, 11).seconds / 2}));
+    EXPECT_DOUBLE_EQ(plan.step_s, best);
+    EXPECT_EQ(plan.stages[1].replicas, 2);
+    EXPECT_EQ(plan.stages[2].first_worker, 3);
+  }
+}
+
+TEST(StagePlan, AReplicaGetsWholeSamplesAndAtLeastOne) {
+  StageProblem problem{.num_pieces = 1,
+                       .cost = [](int, int) { return StageCost{.seconds = 8}; },
+                       .speeds = {1, 1, 1},
+                       .batch = 8,
+                       .most_replicas = 3};
+  EXPECT_EQ(plan_stages(problem).step_s, 3) << "the largest of 3, 3 and 2 samples";
+  EXPECT_EQ(largest_share(8, 8), 1.0 / 8);
+  EXPECT_EQ(largest_share(0, 3), 1.0 / 3);
 }
 
 TEST(StagePlan, AReplicaGoesToTheSlowestStage) {

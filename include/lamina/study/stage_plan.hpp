@@ -23,7 +23,9 @@ struct StageProblem {
   std::vector<double> speeds{1};                                ///< by worker, in the pipeline's order
   double most_bytes = std::numeric_limits<double>::infinity();  ///< that a worker has
   double bytes_per_s = 0;                                       ///< of a link; 0: no limit
-  bool replicas = false;  ///< whether several workers, side by side, may share a stage
+  std::int64_t batch = 0;       ///< samples of a step, whole ones of which a replica gets; 0: any part of it
+  std::vector<int> replicas{};  ///< of each stage, if they are given: all workers are shared out by them
+  int most_replicas = 1;        ///< else workers that may share a stage, side by side
 };
 
 /// One stage of a plan.
@@ -45,14 +47,17 @@ struct StagePlan {
   std::vector<std::int64_t> ends() const;  ///< the last piece of every stage but the last
 };
 
+/// The part of a batch that the replica with the most samples gets; with a batch of 0 as if it had no end.
+double largest_share(std::int64_t batch, int replicas);
+
 /// The cut whose slowest stage or link is as fast as can be, by dynamic programming over workers and pieces;
 /// among those, one with the smallest sum of squares. Every worker gets work.
-/// A replica computes its part of the batch in that part of the time; of several speeds the slowest counts.
-/// @throws Error{config} for fewer pieces than workers (without replicas), or if no cut keeps within
-/// `most_bytes`: says the least that would do.
+/// A replica computes its part of the batch in that part of the time; of several speeds, or parts, the
+/// slowest counts. @throws Error{config} for fewer pieces than stages there have to be, or if no cut keeps
+/// within `most_bytes`: says the least that would do.
 StagePlan plan_stages(const StageProblem& problem);
 
-/// That cut with one more worker, of speed 1, for its slowest stage.
+/// That cut with one more worker, of speed 1, for its slowest stage, which has less than `batch` replicas.
 StagePlan with_a_replica(const StageProblem& problem, StagePlan plan);
 
 }  // namespace lamina
