@@ -53,17 +53,16 @@ std::optional<BenchResult> run_once(const RunPlan& plan, const BenchOptions& opt
   return result;
 }
 
-BenchResult median(std::vector<BenchResult> results) {
-  const auto middle = results.begin() + results.size() / 2;
-  std::nth_element(results.begin(), middle, results.end(),
-                   [](const BenchResult& a, const BenchResult& b) { return a.efficiency < b.efficiency; });
+BenchResult middle(std::vector<BenchResult> results) {
+  const auto middle = results.begin() + (results.size() - 1) / 2;
+  std::ranges::nth_element(results, middle, {}, &BenchResult::images_per_s);
   return *middle;
 }
 
-Spread efficiency_of(const std::vector<BenchResult>& results) {
-  std::vector<double> efficiencies;
-  for (const BenchResult& result : results) efficiencies.push_back(result.efficiency);
-  return spread(std::move(efficiencies));
+Spread spread_of(const std::vector<BenchResult>& results, double BenchResult::* figure) {
+  std::vector<double> figures;
+  for (const BenchResult& result : results) figures.push_back(result.*figure);
+  return spread(std::move(figures));
 }
 
 double speedup(const BenchReport& report) {
@@ -94,16 +93,21 @@ std::optional<BenchReport> bench(const RunPlan& plan, const RunPlan* one_worker,
       if (auto result = run_once(*one_worker, options, /*trace=*/"")) single.push_back(*result);
   }
   if (pipeline.empty()) return std::nullopt;
-  BenchReport report{.pipeline = median(pipeline), .efficiency = efficiency_of(pipeline), .one_worker = {}};
-  if (!single.empty()) report.one_worker = median(std::move(single));
+  BenchReport report{.pipeline = middle(pipeline),
+                     .images_per_s = spread_of(pipeline, &BenchResult::images_per_s),
+                     .efficiency = spread_of(pipeline, &BenchResult::efficiency),
+                     .one_worker = {}};
+  if (!single.empty()) report.one_worker = middle(std::move(single));
   return report;
 }
 
 std::string to_table(const BenchReport& report) {
   const BenchResult& p = report.pipeline;
   std::string text = fmt::format(
-      "{} worker(s): {:.1f} images/s, pipeline efficiency {:.3f} ({:.3f} to {:.3f}) of 1/(slowest worker)\n",
-      p.workers, p.images_per_s, p.efficiency, report.efficiency.lowest, report.efficiency.highest);
+      "{} worker(s): {:.1f} images/s ({:.1f} to {:.1f}), pipeline efficiency {:.3f} ({:.3f} to {:.3f}) of "
+      "1/(slowest worker)\n",
+      p.workers, p.images_per_s, report.images_per_s.lowest, report.images_per_s.highest, p.efficiency,
+      report.efficiency.lowest, report.efficiency.highest);
   for (std::size_t s = 0; s < p.stage_seconds.size(); ++s)
     text += fmt::format("  stage {:<3} {:8.2f} ms a step by itself\n", s, 1e3 * p.stage_seconds[s]);
   for (const WorkerReport& worker : p.reports) {
@@ -126,6 +130,8 @@ std::string to_json_text(const BenchReport& report, const std::vector<ModuleMemo
   using Json = nlohmann::json;
   const BenchResult& p = report.pipeline;
   Json json = {{"images_per_s", p.images_per_s},
+               {"images_per_s_lowest", report.images_per_s.lowest},
+               {"images_per_s_highest", report.images_per_s.highest},
                {"pipeline_efficiency", p.efficiency},
                {"pipeline_efficiency_lowest", report.efficiency.lowest},
                {"pipeline_efficiency_highest", report.efficiency.highest},

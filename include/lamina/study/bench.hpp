@@ -22,14 +22,15 @@ struct BenchResult {
 
 struct BenchOptions {
   int steps = 30;          ///< of the stream, after its warm-up
-  int rounds = 3;          ///< repetitions, one under MPI; the one of median efficiency is reported
+  int rounds = 3;          ///< repetitions, one under MPI
   int alone_repeats = 10;  ///< steps per measurement of a stage by itself
   std::string trace{};     ///< a file for the trace of the pipeline's last round
 };
 
+/// Of several rounds that of median throughput, of an even number the slower of the middle two.
 struct BenchReport {
   BenchResult pipeline;
-  Spread efficiency;  ///< of the pipeline, over the rounds
+  Spread images_per_s, efficiency;  ///< of the pipeline, over all rounds
   std::optional<BenchResult> one_worker;
 };
 
