@@ -24,8 +24,8 @@ stop() {
 # Ends the script with launch/run's code if that is not 0.
 train() {
   local code=0
-  trap 'warned=true; stop' "$1"
   trap stop TERM
+  trap 'warned=true; stop' "$1" # which may be TERM, too
   steps_before=$(steps_made)
   ! $stopping || return 0
   # shellcheck disable=SC2086 # lists, separated by blanks; of an option that comes twice the last one counts

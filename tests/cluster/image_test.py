@@ -52,7 +52,7 @@ class Image(unittest.TestCase):
         self.assertIn("cluster/image/stage", copied)
         for path in copied:
             self.assertTrue((PROJECT / path).exists(), path)
-        for path in ("launch", "configs", "LICENSE"):
+        for path in ("launch", "cluster", "configs", "LICENSE"):
             self.assertIn(f" {path} ", read("stage"))
             self.assertTrue((PROJECT / path).exists(), path)
 

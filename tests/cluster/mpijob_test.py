@@ -1,11 +1,20 @@
-"""cluster/kubeflow/mpijob.yaml against the fields that the operator documents; no operator runs it.
+"""cluster/kubeflow/mpijob.yaml against the fields that the operator documents, and its launcher with a stand-in for
+launch/run; no operator runs it.
 
 Source: kubeflow/mpi-operator, sdk/python/v2beta1/docs (V2beta1MPIJobSpec, V2beta1RunPolicy, V2beta1ReplicaSpec), and
 pkg/apis/kubeflow/v2beta1/types.go for the values; for pods the Kubernetes API reference, core/v1.
 """
 
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
 import unittest
 from pathlib import Path
+
+from batch_scripts_test import LAUNCH_RUN
 
 try:
     import yaml
@@ -92,14 +101,50 @@ class MpiJob(unittest.TestCase):
             mounts = {mount["name"] for container in self.pod(role)["containers"] for mount in container["volumeMounts"]}
             self.assertEqual(volumes, mounts, role)
 
-    def test_the_launcher_runs_a_script_and_configurations_of_this_checkout(self):
-        (launcher,) = self.pod("Launcher")["containers"]
-        self.assertTrue((PROJECT / launcher["command"][0]).is_file())
-        configs = [argument for argument in launcher["args"] if argument.endswith(".yaml")]
+    def launcher(self, root, *told, stop=False):
+        """(exit code, arguments of launch/run) of the launcher's container in a folder, with files that the stand-in reads."""
+        shutil.copytree(PROJECT / "cluster", root / "cluster")
+        (root / "launch").mkdir()
+        (root / "launch/run").write_text(LAUNCH_RUN)
+        (root / "launch/run").chmod(0o755)
+        for name, text in (("step", "7"), *told):
+            (root / name).write_text(f"{text}\n")
+        (container,) = self.pod("Launcher")["containers"]
+        variables = {each["name"]: each["value"] for each in container["env"]}
+        process = subprocess.Popen(container["command"] + container["args"], cwd=root,
+                                   env=os.environ | variables | {"LAMINA_OUT": "out"}, stdout=subprocess.DEVNULL)
+        while stop and not (root / "trains").exists():
+            self.assertIsNone(process.poll())
+            time.sleep(0.01)
+        if stop:
+            process.send_signal(signal.SIGTERM)
+        return process.wait(timeout=20), (root / "run.arguments").read_text().split()
+
+    def expect_end(self, code, *told, **how):
+        with self.subTest(told), tempfile.TemporaryDirectory(prefix="lamina-") as folder:
+            self.assertEqual(self.launcher(Path(folder), *told, **how)[0], code)
+
+    def test_a_launcher_that_was_stopped_before_the_end_is_started_again(self):
+        """Kubernetes starts again what ends with another code than 0."""
+        self.expect_end(75, ("may_end", ""), stop=True)
+        self.expect_end(75, ("deaf", ""), stop=True)  # and left no summary
+        self.expect_end(75, ("stopped_by", '"stop_before"'))
+        self.expect_end(5, ("fail", ""))
+
+    def test_a_launcher_whose_run_is_at_its_end_or_was_stopped_for_good_is_not(self):
+        self.expect_end(0, ("finish", ""))
+        for reason in ("early_stop", "stop_file"):
+            self.expect_end(0, ("stopped_by", f'"{reason}"'))
+
+    def test_the_launcher_resumes_configurations_of_this_checkout(self):
+        with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
+            arguments = self.launcher(Path(folder), ("finish", ""))[1]
+        configs = [argument for argument in arguments if argument.endswith(".yaml")]
         self.assertTrue(configs)
         for config in configs:
             self.assertTrue((PROJECT / config).is_file(), config)
-        self.assertIn("--resume", launcher["args"])
+        self.assertIn("--resume", arguments)
+        self.assertEqual(arguments[arguments.index("--hostfile") + 1], "/etc/mpi/hostfile")
 
 
 if __name__ == "__main__":
