@@ -33,6 +33,12 @@ class Placement(RunTest):
         self.assertEqual(hosts, ["localhost", "localhost"])
         self.assertIn("localhost:2", command)
 
+    def test_a_given_number_of_workers_goes_before_the_configurations(self):
+        hosts, command = self.plan("--set", "pipeline.workers=1", "--workers", 2)
+        self.assertEqual(hosts, ["localhost", "localhost"])
+        self.assertEqual(command[command.index("pipeline.workers=1") + 2], "pipeline.workers=2")
+        self.assertEqual(self.hosts("--hosts", "localhost:2", "--set", "pipeline.workers=2", "--workers", 1), ["localhost"])
+
     def test_hosts_are_filled_one_after_the_other(self):
         self.assertEqual(self.hosts("--hosts", "127.0.0.1:2,localhost"), ["127.0.0.1", "127.0.0.1", "localhost"])
         hosts, command = self.plan("--hosts", "127.0.0.1:2,localhost:4", "--workers", 2)
@@ -99,7 +105,8 @@ class Placement(RunTest):
 
     def test_the_configuration_is_checked_for_so_many_workers_before_any_starts(self):
         self.refused(CONFIG, "pipeline.workers", "expected 2", "found 1",
-                     arguments=["--workers", 2, self.config, "--set", "pipeline.workers=1"])
+                     arguments=["--hosts", "localhost:2", self.config, "--set", "pipeline.workers=1"])
+        self.refused(CONFIG, "pipeline.workers", "found 9", arguments=["--workers", 9, self.config])
         self.refused(CONFIG, "nothing.yaml", arguments=["nothing.yaml"])
 
     def test_an_allocation_that_makes_no_sense_is_refused(self):

@@ -35,6 +35,14 @@ class Run(RunTest):
         self.assertEqual((self.folder / "logs/rank-000.log").read_text().count("launch "), 2)
         self.assertFalse((self.folder / "run.logs").exists())
 
+    def test_resumes_on_another_number_of_workers_with_the_same_result(self):
+        straight = self.train("straight")
+        self.ended(self.launch(self.config, "--out", "run", "--set", "train.max_steps=3"))
+        code, console = self.ended(self.launch(self.config, "--out", "run", "--resume", "--workers", 1))
+        self.assertEqual(code, OK, console)
+        self.assertEqual([worker["stages"] for worker in self.summary("run")["workers"]], [[0, 1]])
+        self.assertEqual(self.summary("run")["params_sha256"], straight["params_sha256"])
+
     def test_the_printed_command_is_what_it_starts(self):
         _, console = self.finished("--dry-run", self.config, "--out", "run")
         code = self.in_shell(console.splitlines()[-1])
