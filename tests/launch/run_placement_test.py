@@ -5,7 +5,7 @@ import re
 import shlex
 import unittest
 
-from lamina_process import CONFIG, OK
+from lamina_process import BINARY, CONFIG, OK
 from run_process import RunTest
 
 DEVICE = 9
@@ -76,6 +76,22 @@ class Placement(RunTest):
         self.assertTrue(text.endswith(f"train {self.config} --set train.seed=2 --out a run --resume"), text)
         self.assertEqual("--allow-run-as-root" in command, os.geteuid() == 0)
         self.assertEqual(command[command.index("--bind-to") + 1], "none")
+
+    def test_the_same_program_shows_the_configuration_and_works(self):
+        """In the folder is the program, and in PATH another one of its name, which fails."""
+        (self.folder / "lamina").symlink_to(BINARY)
+        other = self.write("other", "#!/bin/sh\nexit 1\n")
+        other.chmod(0o755)
+        (self.folder / "path").mkdir()
+        other.rename(self.folder / "path/lamina")
+        path = f"{self.folder}/path:{os.environ['PATH']}"
+        for lamina in ("./lamina", "lamina", f"{self.folder}/lamina"):
+            with self.subTest(lamina):
+                _, command = self.plan("--lamina", lamina, PATH=path)
+                self.assertIn(str(self.folder / "lamina"), command)
+        (self.folder / "lamina").rename(self.folder / "path/lamina")
+        _, command = self.plan("--lamina", "lamina", PATH=path)
+        self.assertIn(str(self.folder / "path/lamina"), command)
 
     def refused(self, code, *fragments, arguments, **variables):
         with self.subTest(arguments):
