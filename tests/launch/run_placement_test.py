@@ -119,6 +119,14 @@ class Placement(RunTest):
         self.refused(CONFIG, "CONFIG", arguments=[])
         self.refused(DEVICE, "nothing-here", "launch/setup", arguments=["--lamina", "nothing-here", config])
 
+    def test_what_a_variable_leaves_empty_is_refused(self):
+        self.refused(CONFIG, "--hosts", "found ''", arguments=["--hosts", "", self.config])
+        for option in ("--hostfile", "--out", "--log-dir", "--trace", "--lamina"):
+            code, console = self.finished("--dry-run", self.config, "--out", "refused", option, "")
+            with self.subTest(option):
+                self.assertEqual((code, len(console.splitlines())), (CONFIG, 1), console)
+                self.assertIn(f"{option}: expected a path, found none", console)
+
     def test_the_configuration_is_checked_for_so_many_workers_before_any_starts(self):
         self.refused(CONFIG, "pipeline.workers", "expected 2", "found 1",
                      arguments=["--hosts", "localhost:2", self.config, "--set", "pipeline.workers=1"])
