@@ -1,5 +1,6 @@
 """Where launch/run puts the workers, and what it refuses before it starts any."""
 
+import json
 import os
 import re
 import shlex
@@ -76,6 +77,13 @@ class Placement(RunTest):
         self.assertTrue(text.endswith(f"train {self.config} --set train.seed=2 --out a run --resume"), text)
         self.assertEqual("--allow-run-as-root" in command, os.geteuid() == 0)
         self.assertEqual(command[command.index("--bind-to") + 1], "none")
+
+    def test_the_configurations_folder_may_have_any_name(self):
+        for out in ("my runs", '"a \\"b\\\\ # c"', '"a\\tb"'):
+            with self.subTest(out):
+                _, command = self.plan("--set", f"out={out}")
+                name = json.loads(out) if out.startswith('"') else out
+                self.assertIn(f"{self.folder}/{name}.logs", command)
 
     def test_the_same_program_shows_the_configuration_and_works(self):
         """In the folder is the program, and in PATH another one of its name, which fails."""
