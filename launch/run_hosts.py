@@ -11,6 +11,7 @@ from run_child import child_setup
 
 CONFIG, DEVICE = 2, 9  # exit codes, as the README lists them
 SECONDS_TO_ANSWER = 30
+MOST_SLOTS = 65536  # of a host: more is a slip, and would fill the memory
 
 
 class LaunchError(Exception):
@@ -19,6 +20,15 @@ class LaunchError(Exception):
     def __init__(self, exit_code, message):
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def require_utf8(texts):
+    """What is no UTF-8 could not stand in logs and records."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise LaunchError(CONFIG, f"expected UTF-8, found {os.fsencode(text)}") from None
 
 
 def merged(pairs):
@@ -32,9 +42,11 @@ def merged(pairs):
 def entry(text, where):
     """(host, slots) of `HOST`, `HOST:SLOTS`, `HOST slots=SLOTS ...` or, from Grid Engine, `HOST SLOTS ...`."""
     match = re.fullmatch(r"([^\s:=,]+)(?::(\d+)|\s+slots\s*=\s*(\d+)(?:\s+\S+)*|\s+(\d+)(?:\s+\S+)*)?", text)
-    num = int(next((group for group in match.groups()[1:] if group), 1)) if match else 0
-    if num < 1:
-        raise LaunchError(CONFIG, f"{where}: expected HOST, HOST:SLOTS or HOST slots=SLOTS, found '{text}'")
+    digits = next((group for group in match.groups()[1:] if group), "1") if match else "0"
+    num = int(digits[:12])  # Python reads no number of thousands of digits
+    if not 1 <= num <= MOST_SLOTS:
+        raise LaunchError(CONFIG, f"{where}: expected HOST, HOST:SLOTS or HOST slots=SLOTS, of 1 to {MOST_SLOTS} slots, "
+                                  f"found '{text}'")
     return match[1], num
 
 

@@ -120,9 +120,14 @@ class Placement(RunTest):
         self.refused(CONFIG, "nowhere", arguments=["--hostfile", "nowhere", config])
         self.refused(DEVICE, "no-such-host.invalid", arguments=["--hostfile", unknown, config])
         self.refused(DEVICE, "no-such-host.invalid", arguments=["--hosts", "no-such-host.invalid:2", config])
+        crowded = self.write("crowded", "localhost slots=99999999999\n")
+        self.refused(CONFIG, f"{crowded}:1", "65536", arguments=["--hostfile", crowded, config])
+        self.refused(CONFIG, "--hosts", "65536", arguments=["--hosts", "localhost:65537", config])
+        self.refused(CONFIG, "--hosts", "65536", arguments=["--hosts", "localhost:" + 5000 * "9", config])
         self.refused(CONFIG, "localhost:0", arguments=["--hosts", "localhost:0", config])
         self.refused(CONFIG, "3 workers", "found 2", arguments=["--hosts", "localhost:2", "--workers", 3, config])
         self.refused(CONFIG, "--workers", arguments=["--workers", 0, config])
+        self.refused(CONFIG, "--workers", "65536", arguments=["--workers", 99999999999, config])
         self.refused(CONFIG, "--no-such-option", arguments=[config, "--no-such-option"])
         self.refused(CONFIG, "CONFIG", arguments=[])
         self.refused(DEVICE, "nothing-here", "launch/setup", arguments=["--lamina", "nothing-here", config])
@@ -134,6 +139,14 @@ class Placement(RunTest):
             with self.subTest(option):
                 self.assertEqual((code, len(console.splitlines())), (CONFIG, 1), console)
                 self.assertIn(f"{option}: expected a path, found none", console)
+
+    def test_what_is_no_utf8_is_refused(self):
+        latin = os.fsdecode(b"o\xe9")
+        self.refused(CONFIG, r"o\xe9", arguments=["--log-dir", latin, self.config])
+        self.refused(CONFIG, r"out=o\xe9", arguments=[self.config, "--set", f"out={latin}"])
+        config = self.folder / "latin.yaml"
+        config.write_bytes(self.config.read_bytes() + b"out: o\xe9\n")
+        self.refused(CONFIG, r"o\xe9", f"{config}:", arguments=[config])
 
     def test_the_configuration_is_checked_for_so_many_workers_before_any_starts(self):
         self.refused(CONFIG, "pipeline.workers", "expected 2", "found 1",
@@ -153,6 +166,7 @@ class Placement(RunTest):
         step = {"SLURM_STEP_NUM_TASKS": "2"}
         self.refused(CONFIG, "srun", arguments=[self.config], SLURM_PROCID="0", **step)
         self.assertEqual(self.finished(self.config, SLURM_PROCID="1", **step), (CONFIG, ""))
+        self.refused(CONFIG, "SLURM_STEP_NUM_TASKS", "'x'", arguments=[self.config], SLURM_STEP_NUM_TASKS="x")
 
 
 if __name__ == "__main__":
