@@ -9,6 +9,12 @@ say() {
   printf '%s: %s\n' "${0##*/}" "$*"
 }
 
+# Prints what the script says of itself at its top, and ends.
+usage() {
+  sed -n '2,/^[^#]/s/^# \{0,1\}//p' "launch/${0##*/}"
+  exit 0
+}
+
 # die CODE MESSAGE...: one line and the exit code, one of those in include/lamina/core/error.hpp.
 die() {
   printf '%s: %s\n' "${0##*/}" "${*:2}" >&2

@@ -52,7 +52,7 @@ class Scripts(unittest.TestCase):
     def run_script(self, *command, user=None):
         environment = {**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}"}
         return subprocess.run([str(self.root / "launch" / command[0]), *command[1:]], user=user, text=True,
-                              env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              cwd=self.root, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, check=False)
 
     def calls(self, program):
@@ -117,10 +117,22 @@ class Scripts(unittest.TestCase):
         self.assertEqual(result.returncode, 2)
         self.assertEqual(result.stderr.count("\n"), 1)
 
-    def fake_lamina(self, code=0):
+    def test_help_is_told_before_anything_is_installed(self):
+        for program in ("dpkg-query", "apt-get", "sudo"):
+            self.stand_in(f"programs/{program}", "exit 1")
+        for words in (("setup", "--help"), ("setup", "--tools", "-h"), ("quickstart", "-h"),
+                      ("quickstart", "--set", "train.seed=2", "--help")):
+            with self.subTest(words):
+                result = self.run_script(*words)
+                self.assertEqual((result.returncode, result.stderr), (0, ""))
+                self.assertIn(f"  launch/{words[0]} [--index URL]", result.stdout)
+                self.assertNotIn("set -euo", result.stdout)
+                self.assertFalse((self.root / "calls").exists())
+
+    def fake_lamina(self, code=0, complete=True, stopped_by=None):
         self.stand_in("launch/setup", "")
-        summary = json.dumps({"test_accuracy": 0.8125})
-        self.stand_in("build/lamina", f"mkdir -p $4 && echo '{summary}' > $4/summary.json; exit {code}")
+        summary = json.dumps({"complete": complete, "stopped_by": stopped_by, "test_accuracy": 0.8125})
+        self.stand_in("build/lamina", f"mkdir -p \"$4\" && echo '{summary}' > \"$4/summary.json\"; exit {code}")
 
     def test_quickstart_prints_the_accuracy_and_hands_arguments_on(self):
         self.fake_lamina()
@@ -130,6 +142,23 @@ class Scripts(unittest.TestCase):
         self.assertEqual(self.calls("setup"), ["setup --index URL"])
         self.assertEqual(self.calls("lamina"),
                          ["lamina train configs/quickstart.yaml --out runs/quickstart --set train.seed=2"])
+
+    def test_quickstart_trains_into_the_callers_folder(self):
+        self.fake_lamina()
+        for words in (("--out", "mine"), ("--out=mine",)):
+            result = self.run_script("quickstart", "--set", "train.seed=2", *words)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(self.calls("lamina")[-1], f"lamina train configs/quickstart.yaml --out {self.root / 'mine'} "
+                             "--set train.seed=2")
+
+    def test_quickstart_tells_a_stop_from_the_end(self):
+        for stopped_by in ("signal", "stop_before", "early_stop"):
+            self.fake_lamina(complete=False, stopped_by=stopped_by)
+            result = self.run_script("quickstart", "--out", "a run")
+            with self.subTest(stopped_by):
+                self.assertEqual(result.returncode, 0, result.stderr)
+                said = "81.25 %" if stopped_by == "early_stop" else f"--out '{self.root / 'a run'}' --resume"
+                self.assertIn(said, result.stdout.splitlines()[-1])
 
     def test_quickstart_leaves_earlier_runs_alone(self):
         self.fake_lamina()
