@@ -24,6 +24,7 @@ loader = importlib.machinery.SourceFileLoader("fetch_data", str(SCRIPT))
 fetch_data = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
 loader.exec_module(fetch_data)
 
+NOBODY = 65534
 MEMBERS = {"tiny/train.bin": os.urandom(300_000), "tiny/test.bin": os.urandom(50_000)}
 
 
@@ -255,6 +256,17 @@ class FetchData(unittest.TestCase):
         self.assertFalse((self.root / "tiny").exists())
         self.assertEqual(self.run_fetch("--from", self.archive)[0], 0)
         self.expect_whole()
+
+    def test_a_data_set_in_a_folder_that_cannot_be_written_is_there(self):
+        (self.root / "tiny").mkdir(parents=True)
+        self.root.parent.chmod(0o755)
+        self.root.chmod(0o555)
+
+        def as_nobody():
+            if os.geteuid() == 0:
+                os.setuid(NOBODY)
+        self.assertEqual(self.in_a_child(as_nobody), 0)
+        self.assertEqual(list(self.root.glob(".*")), [])
 
     def test_an_interrupted_unpacking_leaves_nothing(self):
         with mock.patch.object(fetch_data, "copy", side_effect=KeyboardInterrupt):
