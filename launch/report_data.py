@@ -133,26 +133,41 @@ class Study:
         return ([("", own)] if own.exists() else []) + found
 
 
-def read_lines(path):
+def read_text(path):
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ReportError(f"{path}: expected the results of `lamina study`, found no such file") from None
+    except UnicodeDecodeError as error:
+        raise ReportError(f"{path}: expected UTF-8, found {error}") from None
+
+
+def read_lines(path):
+    lines = read_text(path).splitlines()
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
             row = None
-        if not isinstance(row, dict) or not {"cell", "axes", "state"} <= row.keys():
+        if not (isinstance(row, dict) and {"cell", "axes", "state"} <= row.keys() and isinstance(row["axes"], dict)):
             raise ReportError(f"{path}:{number}: expected a row of a study, found {line[:60]!r}")
         yield row
 
 
+def read_description(path):
+    """What study.json says, and {name: cell} of it, without runs; nothing where there is none."""
+    if not path.exists():
+        return {}, {}
+    try:
+        about = json.loads(read_text(path))
+        return about, {each["name"]: Cell(each["name"], dict(each["axes"])) for each in about.get("cells", [])}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReportError(f"{path}: expected the description of a study, found {error!r}") from None
+
+
 def load(folder):
     rows = list(read_lines(folder / "results.jsonl"))
-    described = folder / "study.json"
-    about = json.loads(described.read_text(encoding="utf-8")) if described.exists() else {}
-    cells = {each["name"]: Cell(each["name"], each["axes"]) for each in about.get("cells", [])}
+    about, cells = read_description(folder / "study.json")
     for row in rows:
         cell = cells.setdefault(row["cell"], Cell(row["cell"], row["axes"]))
         if row["state"] == "done":
@@ -162,5 +177,9 @@ def load(folder):
     finished = [cell for cell in cells.values() if cell.rows]
     if not finished:
         raise ReportError(f"{folder / 'results.jsonl'}: expected a finished run or more, found none")
-    return Study(folder, about.get("title", folder.name), about.get("axes") or list(finished[0].axes), finished,
+    # Results may be joined of studies with different axes.
+    axes = list(dict.fromkeys([*(about.get("axes") or []), *(axis for cell in finished for axis in cell.axes)]))
+    for cell in finished:
+        cell.axes = {axis: cell.axes.get(axis, "–") for axis in axes}
+    return Study(folder, about.get("title", folder.name), axes, finished,
                  [cell for cell in cells.values() if cell.error], about.get("to_accuracy"))

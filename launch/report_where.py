@@ -34,14 +34,21 @@ def share_of(name):
     return SHARES.get(name, (name, "red"))
 
 
+def shares_of(worker):
+    """Of its time; without those that a run did not tell, as null."""
+    return {name: share for name, share in (worker.get("share_of_time") or {}).items() if share is not None}
+
+
 def worker_bars(cell):
     workers = cell.typical.get("workers") or []
+    if not any(map(shares_of, workers)):
+        return []
     bars = []
     for i, worker in enumerate(workers[:MOST_BARS]):
-        shares = worker["share_of_time"]
+        shares = shares_of(worker)
         parts = [(max(0.0, shares[name]), share_of(name)[1]) for name in [*SHARES, *sorted(shares.keys() - SHARES.keys())]
                  if name in shares]
-        bars.append(Bar(f"{i}", parts, percent(shares.get("compute", 0))))
+        bars.append(Bar(f"{i}", parts, percent(shares.get("compute", 0)) if shares else "–"))
     return bars
 
 
@@ -69,7 +76,7 @@ def time_of_workers(study):
     if not any(groups for _, groups in panels):
         return None
     seen = [name for cell in study.cells for worker in cell.typical.get("workers") or []
-            for name, value in worker["share_of_time"].items() if value >= 0.001]
+            for name, value in shares_of(worker).items() if value >= 0.001]
     legend = [(*share_of(name), "bar") for name in sorted(set(seen), key=lambda name: [*SHARES, name].index(name))]
     return Chart("time", "Where each worker's time goes",
                  "A bar a worker, of the run of median throughput; behind it the share of computing. The stream's first fill "

@@ -139,13 +139,39 @@ class Report(unittest.TestCase):
         self.assertEqual((result.returncode, len(result.stderr.splitlines())), (code, 1), result.stderr)
         self.assertIn(words, result.stderr)
 
+    def test_results_joined_of_studies_with_other_axes_have_a_dash_for_what_they_lack(self):
+        folder = new_folder()
+        other = row("resnet14", "dgl", 1, 0, 250, cell="dgl,lr=0.1", axes={"method": "dgl", "train.lr": "0.1"})
+        write_rows(folder, [*trained(), other])
+        result = report(folder)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        rows = re.findall(r"<tr><td>(.*?)</td><td class=\"number\">", (folder / "report.html").read_text())
+        self.assertIn("–</td><td>dgl</td><td>–</td><td>0.1", rows)
+        self.assertIn("resnet14</td><td>greedy</td><td>1</td><td>–", rows)
+
+    def test_shares_of_time_that_a_run_did_not_tell_are_left_out(self):
+        folder = new_folder()
+        rows = [row("resnet14", "dgl", 2, 0, 250), row("resnet14", "e2e", 1, 0, 250)]
+        rows[0]["workers"] = [{"share_of_time": {"compute": 0.5, "idle": None}}, {"share_of_time": None}]
+        rows[1]["workers"] = [{"share_of_time": None}]
+        write_rows(folder, rows)
+        result = report(folder)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn('<section id="time">', (folder / "report.html").read_text())
+
     def test_what_is_wrong_is_one_line(self):
         folder = new_folder()
         self.expect_one_line(report(folder), 3, "results.jsonl: expected the results of `lamina study`")
         for text, words in (("{}\n", "results.jsonl:1: expected a row"), ("", "expected a finished run")):
             (folder / "results.jsonl").write_text(text)
             self.expect_one_line(report(folder), 3, words)
+        (folder / "results.jsonl").write_bytes(b'{"cell": "\xe9", "axes": {}, "state": "done"}\n')
+        self.expect_one_line(report(folder), 3, "results.jsonl: expected UTF-8")
         write_rows(folder, trained())
+        for text in ('{"title": "cut sh', '{"cells": [{"name": "a"}]}', "[]"):
+            (folder / "study.json").write_text(text)
+            self.expect_one_line(report(folder), 3, "study.json: expected the description of a study")
+        (folder / "study.json").unlink()
         (folder / "trace.json").write_text("[1]")
         self.expect_one_line(report(folder), 3, "trace.json: expected Chrome's trace events")
         self.expect_one_line(report(folder, "--format", "pdf"), 2, "--format")
