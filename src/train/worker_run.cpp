@@ -122,8 +122,8 @@ void WorkerRun::prepare() {
   hear_first(transport_, limit_, [this] {
     open_source();
     if (writes()) {
+      figures_.serve();  // where it cannot, nothing is written
       keep_others_out();
-      figures_.serve();
       prepare_directory(plan_, loaded_.damaged);
     }
     if (!options_.trace.empty()) prepare_trace(options_.trace);

@@ -146,7 +146,7 @@ class Placement(RunTest):
         self.refused(CONFIG, r"out=o\xe9", arguments=[self.config, "--set", f"out={latin}"])
         config = self.folder / "latin.yaml"
         config.write_bytes(self.config.read_bytes() + b"out: o\xe9\n")
-        self.refused(CONFIG, r"o\xe9", f"{config}:", arguments=[config])
+        self.refused(CONFIG, f"{config}:", "expected UTF-8", arguments=[config])
 
     def test_the_configuration_is_checked_for_so_many_workers_before_any_starts(self):
         self.refused(CONFIG, "pipeline.workers", "expected 2", "found 1",
