@@ -87,7 +87,9 @@ void add_bench_command(CLI::App& app) {
       app.add_subcommand("bench", "steady throughput, each stage's own time, pipeline efficiency");
   arguments->add_to(*command);
   command->add_option("--out", arguments->out, "write DIR/summary.json")->check(usable_path);
-  command->add_option("--rounds", arguments->options.rounds, "repetitions; the one of median throughput is shown, with the range")
+  command
+      ->add_option("--rounds", arguments->options.rounds,
+                   "repetitions; the one of median throughput is shown, with the range")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
   std::vector<CLI::Option*> of_the_stream = add_stream_options(*command, *arguments);
