@@ -26,10 +26,10 @@ void add_study_command(CLI::App& app);
 void add_top_command(CLI::App& app);
 void add_completion_command(CLI::App& app);
 
-/// Checks of options, which return what is wrong, or nothing.
-std::string usable_path(const std::string& path);  ///< that a run may keep in JSON
-std::string finite(
-    const std::string& number);  ///< CLI11's own take "nan" and "inf" for numbers of their range
+/// Checks of options, which return what is wrong, or nothing: of a path that a run may keep in JSON, and of a
+/// number, as CLI11's own checks take "nan" and "inf".
+std::string usable_path(const std::string& path);
+std::string finite(const std::string& number);
 
 /// Writes OUT/summary.json, unless `out` is empty. @throws Error{storage}
 void keep_summary(const std::string& out, const std::string& text);

@@ -8,6 +8,7 @@
 
 #include "lamina/core/error.hpp"
 #include "lamina/core/process.hpp"
+#include "lamina/pipeline/share.hpp"
 
 namespace lamina {
 namespace {
@@ -140,8 +141,8 @@ std::vector<std::int64_t> StagePlan::ends() const {
 
 double largest_share(std::int64_t batch, int replicas) {
   if (batch == 0) return 1.0 / replicas;
-  const std::int64_t samples = (batch + replicas - 1) / replicas;
-  return static_cast<double>(samples) / static_cast<double>(batch);
+  const Share last = share_of(batch, {.index = replicas - 1, .of = replicas});
+  return static_cast<double>(last.count()) / static_cast<double>(batch);
 }
 
 StagePlan plan_stages(const StageProblem& problem) {

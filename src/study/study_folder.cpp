@@ -24,6 +24,13 @@ std::optional<Json> read_object(const fs::path& path) {
   return json;
 }
 
+// Of what the cell was when its folder was made; nothing if there is none.
+std::optional<std::string> digest_in(const fs::path& folder) {
+  const auto definition = read_object(folder / "cell.json");
+  if (!definition) return std::nullopt;
+  return definition->value("digest", "");
+}
+
 Json as_object(const std::vector<std::pair<std::string, std::string>>& pairs) {
   Json object = Json::object();
   for (const auto& [key, value] : pairs) object[key] = value;
@@ -38,8 +45,7 @@ fs::path StudyFolder::named(const StudyCell& cell, std::int64_t repeat, const ch
 
 bool StudyFolder::is_outdated(const StudyCell& cell) const {
   if (!cell.error.empty()) return false;
-  const auto known = read_object(out_ / cell.name / "cell.json");
-  return known && known->value("digest", "") != cell.digest;
+  return digest_in(out_ / cell.name).value_or(cell.digest) != cell.digest;
 }
 
 std::string StudyFolder::put_aside(const StudyCell& cell, const std::string& digest, int copy) const {
@@ -51,18 +57,16 @@ StudyFolder::Prepared StudyFolder::prepare(const StudyCell& cell) {
   const fs::path folder = out_ / cell.name;
   Prepared prepared;
   if (is_outdated(cell)) {
-    const std::string digest = read_object(folder / "cell.json")->value("digest", "");
+    const std::string digest = digest_in(folder).value();
     int copy = 1;
     while (fs::exists(out_ / put_aside(cell, digest, copy))) ++copy;
     prepared.put_aside = put_aside(cell, digest, copy);
     rename_durably(folder, out_ / prepared.put_aside);
   }
-  if (const std::string name = put_aside(cell, cell.digest, 1); !fs::exists(folder)) {
-    const auto known = read_object(out_ / name / "cell.json");
-    if (known && known->value("digest", "") == cell.digest) {
-      prepared.is_back = name;
-      rename_durably(out_ / name, folder);
-    }
+  if (const std::string name = put_aside(cell, cell.digest, 1);
+      !fs::exists(folder) && digest_in(out_ / name) == cell.digest) {
+    prepared.is_back = name;
+    rename_durably(out_ / name, folder);
   }
   make_directory(folder);
   write_file_atomically(config(cell), cell.yaml);

@@ -34,7 +34,6 @@ class CheckpointMirror::Copier {
 
  private:
   void copy_now(const fs::path& checkpoint);
-  void require_own_place(const fs::path& checkpoint) const;
   void go_on();
   void note_failure(const fs::path& checkpoint, const std::string& failure);
 
@@ -96,20 +95,11 @@ void CheckpointMirror::Copier::go_on() {
   moved_ = Clock::now();
 }
 
-// Two runs in one place would take each other's checkpoints for their own, and delete them as old ones.
-void CheckpointMirror::Copier::require_own_place(const fs::path& checkpoint) const {
-  const fs::path out = checkpoint.parent_path().parent_path();  // which has them in a folder
-  for (const fs::path& other : find_checkpoints(directory_))
-    if (!is_of_run(other, out))
-      throw Error(
-          ErrorKind::storage,
-          fmt::format("{} is another run's: expected a directory for this one alone", other.string()));
-}
-
 void CheckpointMirror::Copier::copy_now(const fs::path& checkpoint) {
   const fs::path complete = directory_ / checkpoint.filename();
-  require_own_place(checkpoint);
-  if (fs::exists(complete)) return;
+  const fs::path out = checkpoint.parent_path().parent_path();  // which has them in a folder
+  // Two runs in one place would take each other's for their own, and delete them as old ones.
+  if (std::ranges::count(find_own_checkpoints(directory_, out), complete) > 0) return;
   const fs::path partial = complete.string() + partial_ending;
   remove_partial_checkpoints(directory_);  // of whoever was killed here
   make_directory(partial);

@@ -105,6 +105,16 @@ std::vector<Snapshot> saved_versions(const Stage& stage, const Module& module,
   return saved;
 }
 
+bool is_of_run(const fs::path& checkpoint, const fs::path& out) {
+  try {
+    ConfigText text = ConfigText::from_text(read_manifest(checkpoint).config, checkpoint.string());
+    const fs::path written = read_run_config(text).out;
+    return fs::absolute(written).lexically_normal() == fs::absolute(out).lexically_normal();
+  } catch (const Error&) {
+    return true;
+  }
+}
+
 }  // namespace
 
 std::int64_t step_of(const fs::path& checkpoint) {
@@ -178,14 +188,14 @@ std::vector<Snapshot> load_stage(const fs::path& checkpoint, const Manifest& man
   return versions;
 }
 
-bool is_of_run(const fs::path& checkpoint, const fs::path& out) {
-  try {
-    ConfigText text = ConfigText::from_text(read_manifest(checkpoint).config, checkpoint.string());
-    const fs::path written = read_run_config(text).out;
-    return fs::absolute(written).lexically_normal() == fs::absolute(out).lexically_normal();
-  } catch (const Error&) {
-    return true;
-  }
+std::vector<fs::path> find_own_checkpoints(const fs::path& directory, const fs::path& out) {
+  std::vector<fs::path> found = find_checkpoints(directory);
+  for (const fs::path& checkpoint : found)
+    if (!is_of_run(checkpoint, out))
+      throw Error(ErrorKind::storage, fmt::format("{}: expected a checkpoint of the run in {}, found one of "
+                                                  "another run's",
+                                                  checkpoint.string(), out.string()));
+  return found;
 }
 
 void check_same_run(const Manifest& manifest, const std::vector<EffectiveField>& config) {

@@ -15,13 +15,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The mirror's checkpoints. A file server that is gone hangs whoever asks it; the other workers wait
-// meanwhile.
-std::vector<fs::path> find_copies(const RunPlan& plan) {
+// The mirror's checkpoints, as `find` has them. A file server that is gone hangs whoever asks it; the other
+// workers wait meanwhile.
+template <class Find>
+std::vector<fs::path> find_copies(const RunPlan& plan, Find find) {
   const fs::path mirror = plan.config.checkpoint.mirror;
   if (mirror.empty()) return {};
   const Seconds patience = std::min(Seconds(plan.config.pipeline.timeout_s / 4), Seconds(60));
-  if (auto found = within(patience, [mirror] { return find_checkpoints(mirror); })) return *std::move(found);
+  if (auto found = within(patience, [mirror, find] { return find(mirror); })) return *std::move(found);
   throw Error(ErrorKind::storage, fmt::format("{}: expected to read it, found no answer in {:.0f} s",
                                               mirror.string(), patience.count()));
 }
@@ -29,13 +30,10 @@ std::vector<fs::path> find_copies(const RunPlan& plan) {
 std::vector<fs::path> all_starts(const RunPlan& plan) {
   std::vector<fs::path> all = find_checkpoints(checkpoint_directory(plan.config.out));
   try {
-    for (fs::path& copy : find_copies(plan)) {
-      if (!is_of_run(copy, plan.config.out))
-        throw Error(ErrorKind::storage,
-                    fmt::format("{}: expected a copy of a checkpoint in {}, found one of another run's",
-                                copy.string(), checkpoint_directory(plan.config.out).string()));
-      all.push_back(std::move(copy));
-    }
+    const auto own = [out = fs::path(plan.config.out)](const fs::path& mirror) {
+      return find_own_checkpoints(mirror, out);
+    };
+    for (fs::path& copy : find_copies(plan, own)) all.push_back(std::move(copy));
   } catch (const std::exception& problem) {
     if (all.empty()) throw;
     log_warning(fmt::format("checkpoint.mirror: {}: going on without it", as_error(problem).what()));
@@ -66,7 +64,7 @@ void check_new(const RunPlan& plan) {
                             "--resume or choose another with --out",
                             out.string()));
   const fs::path mirror = plan.config.checkpoint.mirror;
-  if (!find_copies(plan).empty())
+  if (!find_copies(plan, find_checkpoints).empty())
     throw Error(
         ErrorKind::storage,
         fmt::format("checkpoint.mirror: expected a directory without checkpoints, found some in {}; go "

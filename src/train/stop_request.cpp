@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <csignal>
 #include <initializer_list>
 
 namespace lamina {
@@ -42,7 +41,7 @@ void install_stop_signals() {
   struct sigaction inherited{};
   sigaction(SIGHUP, nullptr, &inherited);
   if (inherited.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // else nohup wants it to go on
-  std::signal(SIGPIPE, SIG_IGN);  // who reads the progress may leave
+  ::signal(SIGPIPE, SIG_IGN);  // who reads the progress may leave
   action.sa_handler = on_save_signal;
   sigaction(SIGUSR1, &action, nullptr);
 }

@@ -64,13 +64,17 @@ class Plan(LaminaTest):
     def plan(self, *arguments):
         return self.lamina("plan", self.config, "--repeats", 1, *arguments)
 
+    @staticmethod
+    def promised(text):
+        return float(re.search(r"promises ([\d.]+) images/s", text)[1])
+
     def test_its_measurements_are_kept_and_simulated(self):
         profile = self.folder / "profile.json"
         first = self.plan("--profile", profile)
         self.assertEqual(first.returncode, 0, first.stderr)
         self.assertEqual(self.plan("--profile", profile).stdout, first.stdout, "nothing is measured again")
         cut = re.search(r"pipeline.stages: (\[.*\])", first.stdout)[1]
-        promised = float(re.search(r"promises ([\d.]+) images/s", first.stdout)[1])
+        promised = self.promised(first.stdout)
         process = self.lamina("simulate", self.config, "--profile", profile, "--set", f"pipeline.stages={cut}",
                               "--set", "pipeline.workers=auto")
         self.assertEqual(process.returncode, 0, process.stderr)
@@ -124,13 +128,12 @@ class Plan(LaminaTest):
     def test_replicas_of_the_configuration_are_planned_for(self):
         profile = self.folder / "profile.json"
         two = ["--profile", profile, "--set", "pipeline.stages=2"]
-        rate = lambda text: float(re.search(r"promises ([\d.]+) images/s", text)[1])  # noqa: E731
         alone = self.plan(*two, "--set", "train.batch=8").stdout
         twice = self.plan(*two, "--set", "train.batch=8", "--set", "pipeline.replicas=2", "--set", "pipeline.workers=4").stdout
         self.assertIn("promises ", twice)
         self.assertIn(" images/s with 4 workers, each of ", twice)
         self.assertIn(", 2 replicas\n", twice)
-        self.assertAlmostEqual(rate(twice) / rate(alone), 2, delta=0.02)
+        self.assertAlmostEqual(self.promised(twice) / self.promised(alone), 2, delta=0.02)
         many = self.plan(*two, "--set", "train.batch=8", "--workers", 40).stdout
         for found in re.findall(r"pipeline.replicas: \[(.*)\]", many):
             self.assertLessEqual(max(map(int, found.split(", "))), 8, "a batch has 8 samples")
@@ -145,7 +148,7 @@ class Plan(LaminaTest):
         more = self.lamina("simulate", self.config, *many, "--set", "pipeline.replicas=[2,1]", "--best-cut", "--out", "out")
         self.assertEqual(more.returncode, 0, more.stderr)
         planned = self.plan(*many, "--set", "pipeline.replicas=[2,1]").stdout
-        self.assertAlmostEqual(float(re.search(r"promises ([\d.]+) images/s", planned)[1]),
+        self.assertAlmostEqual(self.promised(planned),
                                float(re.search(r"([\d.]+) images/s", more.stdout)[1]), delta=0.5)
         self.assert_refused(self.lamina("simulate", self.config, *many, "--best-cut", "--stage-ms", 1), CONFIG, "--best-cut", "--stage-ms")
 

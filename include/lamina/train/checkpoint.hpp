@@ -114,8 +114,9 @@ std::vector<Snapshot> load_stage(const std::filesystem::path& checkpoint, const 
 /// the keys. What may change on resume (max_steps, workers, transport, paths, ...) may differ.
 void check_same_run(const Manifest& manifest, const std::vector<EffectiveField>& config);
 
-/// Whether a checkpoint that lies where others may have put it is of the run whose files are in `out`, by
-/// its own configuration. One that cannot be read is nobody else's.
-bool is_of_run(const std::filesystem::path& checkpoint, const std::filesystem::path& out);
+/// As find_checkpoints(), where others may have put theirs: by their own configurations all have to be of the
+/// run whose files are in `out`. One that cannot be read is nobody else's. @throws Error{storage}
+std::vector<std::filesystem::path> find_own_checkpoints(const std::filesystem::path& directory,
+                                                        const std::filesystem::path& out);
 
 }  // namespace lamina
