@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What `lamina plan` promises beside what `lamina bench` then finds, by turns.
+"""What `lamina plan` promises right before and right behind a `lamina bench`, and what that finds of their mean.
 
-    benchmarks/promises.py [--backbone resnet32 resnet110] [--stages 2 4] [--rounds 3] [--only dgl] [--lamina FILE]
+    benchmarks/promises.py [--backbone resnet32 resnet110] [--stages 2 4] [--rounds 3] [--only dgl] [--neighbours N]
 
 A worker a stage, of one thread. Where there are more stages than processors no pipeline can show what they would reach
 on processors of their own: there the slowest stage by itself stands for it, modules are measured without neighbours, too, and
-end-to-end schedules are left out.
+end-to-end schedules are left out. The cells take turns; a machine whose speed changes shows in how far the two promises of a round differ.
 """
 
 import argparse
@@ -14,9 +14,10 @@ import os
 import pathlib
 import re
 import subprocess
+import sys
 import tempfile
 
-from sides import LAMINA, by_turns, ratios, spread
+from sides import LAMINA, ratios, spread
 
 BLOCKS = {"resnet32": 15, "resnet110": 54}  # each of them a module
 METHODS = {
@@ -37,6 +38,7 @@ def parse():
     parser.add_argument("--steps", type=int, default=12, help="of a bench, after its warm-up")
     parser.add_argument("--repeats", type=int, default=5, help="steps that a module, or a stage by itself, is measured by")
     parser.add_argument("--only", action="append", help="cells whose names have this in them; may be given again")
+    parser.add_argument("--neighbours", help="as of `lamina plan`; by default its own")
     parser.add_argument("--lamina", type=pathlib.Path, default=LAMINA)
     return parser.parse_args()
 
@@ -62,15 +64,14 @@ class Cell:
             file.write_text(text)
 
     def promise(self):
-        alone = [] if self.is_real else ["--neighbours", "0"]
+        neighbours = self.options.neighbours if self.is_real else "0"
+        told = ["--neighbours", neighbours] if neighbours else []
         plan = subprocess.run([self.options.lamina, "plan", *self.files, "--repeats", str(self.options.repeats), "--write", self.cut,
-                               *alone], check=True, capture_output=True, text=True).stdout
+                               *told], check=True, capture_output=True, text=True).stdout
         return float(re.search(r"promises ([\d.]+) images/s", plan)[1])
 
-    def bench(self):
-        """With the cut of the round's plan, or in backward rounds of the one before."""
-        if not self.cut.exists():
-            self.promise()
+    def find(self):
+        """With the cut of the last promise."""
         workers = self.stages if self.is_real else 1
         steps = self.options.steps if self.is_real else 1
         subprocess.run([self.options.lamina, "bench", self.cut, "--set", f"pipeline.workers={workers}", "--rounds", "1", "--steps",
@@ -100,14 +101,18 @@ def main():
     options = parse()
     with tempfile.TemporaryDirectory() as name:
         tried = cells(options, pathlib.Path(name))
-        sides = {}
-        for cell, run in tried.items():
-            sides |= {f"{cell}: promised": run.promise, f"{cell}: found": run.bench}
-        figures = by_turns(sides, options.rounds)
-    print("images/s promised, found, and found of promised round by round: median and range")
+        rounds = {cell: [] for cell in tried}
+        for number in range(options.rounds):
+            for cell, run in tried.items():
+                before, found, after = run.promise(), run.find(), run.promise()
+                rounds[cell].append((before, found, after))
+                print(f"round {number + 1}: {cell}: {before:.1f}, found {found:.1f}, {after:.1f}", file=sys.stderr, flush=True)
+    print("images/s promised, found, found of promised, and the second promise of the first: median and range")
     for cell, run in tried.items():
-        promised, found = figures[f"{cell}: promised"], figures[f"{cell}: found"]
-        print(f"{cell:30} {spread(promised, 1):24} {spread(found, 1):24} {spread(ratios(found, promised)):24}"
+        promised = [(before + after) / 2 for before, _, after in rounds[cell]]
+        found = [found for _, found, _ in rounds[cell]]
+        drifts = [after / before for before, _, after in rounds[cell]]
+        print(f"{cell:30} {spread(promised, 1):24} {spread(found, 1):24} {spread(ratios(found, promised)):24} {spread(drifts):24}"
               f"{'' if run.is_real else '  its slowest stage by itself'}")
 
 
