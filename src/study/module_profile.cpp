@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <memory>
+#include <deque>
 
 #include "lamina/core/error.hpp"
 #include "lamina/core/process.hpp"
@@ -32,65 +32,69 @@ StageSpec stage_of(const RunPlan& plan, int first, int last, bool lookahead) {
   return spec;
 }
 
-// Measures runs of modules as stages, while the host's other workers compute.
-class RunMeasurement {
- public:
-  RunMeasurement(const RunPlan& plan, int repeats, int neighbours)
-      : plan_(plan), repeats_(repeats), num_neighbours_(neighbours) {}
+// Modules that follow each other.
+struct Run {
+  int first, last;
+  bool lookahead = false;
+};
 
-  RunCost run(int first, int last, bool lookahead) {
-    const StageSpec spec = stage_of(plan_, first, last, lookahead);
-    TensorBytes bytes;
+// Makes them all, and steps them in turn as parts of one stage.
+std::vector<RunCost> measure_runs(const std::vector<Run>& runs, const RunPlan& plan, int repeats) {
+  if (runs.empty()) return {};
+  std::deque<Stage> stages;
+  std::deque<StageProbe> probes;
+  std::vector<RunCost> costs;
+  TensorBytes bytes;
+  for (const auto& [first, last, lookahead] : runs) {
     const std::int64_t before = bytes.live();
-    Stage stage(spec, plan_.stage_options, plan_.initializer());
-    StageProbe probe(stage, plan_);
+    StageProbe& probe = probes.emplace_back(
+        stages.emplace_back(stage_of(plan, first, last, lookahead), plan.stage_options, plan.initializer()),
+        plan);
     for (int i = 0; i < StageProbe::warmup_steps; ++i) {  // the first makes the momentum, too
       bytes.take_peak();
       probe.step_s();
     }
-    RunCost cost{.kept_bytes = static_cast<double>(bytes.live() - before),
-                 .peak_bytes = static_cast<double>(bytes.take_peak() - before)};
-    stay_beside(last);
-    std::vector<double> seconds(static_cast<std::size_t>(repeats_));
-    std::generate(seconds.begin(), seconds.end(), [&] { return probe.step_s(); });
-    cost.seconds = spread(std::move(seconds)).median;
-    return cost;
+    costs.push_back({.kept_bytes = static_cast<double>(bytes.live() - before),
+                     .peak_bytes = static_cast<double>(bytes.take_peak() - before)});
   }
-
- private:
-  // The neighbours of the worker that has this module, by the plan's own cut.
-  void stay_beside(int module) {
-    if (num_neighbours_ == 0) return;
-    const auto holder = std::ranges::find_if(
-        plan_.stages, [module](const StageSpec& stage) { return stage.modules.back().index >= module; });
-    if (neighbours_ && beside_ == holder->index) return;
-    beside_ = holder->index;
-    neighbours_.reset();
-    neighbours_ = std::make_unique<Neighbours>(plan_, beside_, num_neighbours_);
+  std::vector<std::vector<double>> seconds(runs.size());
+  for (int step = 0; step < repeats; ++step) {
+    const std::vector<double> of_step = step_in_turn_s(probes);
+    for (std::size_t i = 0; i < runs.size(); ++i) seconds[i].push_back(of_step[i]);
   }
+  for (std::size_t i = 0; i < runs.size(); ++i) costs[i].seconds = spread(std::move(seconds[i])).median;
+  return costs;
+}
 
-  const RunPlan& plan_;
-  int repeats_;
-  int num_neighbours_;
-  int beside_ = 0;
-  std::unique_ptr<Neighbours> neighbours_{};
-};
-
+// By the last module of each run. Those of one stage of the plan's own cut are measured together, while the
+// host's other workers compute as they would beside it.
 WindowProfile measure_window(const RunPlan& plan, int repeats, int neighbours) {
   const auto num_modules = static_cast<int>(plan.modules.size());
   const auto window = static_cast<int>(plan.stage_options.window);
-  WindowProfile profile{.window = window};
-  RunMeasurement measurement(plan, repeats, neighbours);
-  for (int size = 1; size <= std::min(window, num_modules); ++size) {
-    auto& runs = profile.runs.emplace_back(plan.modules.size());
-    for (int last = size - 1; last < num_modules; ++last)
-      runs[static_cast<std::size_t>(last)] = measurement.run(last - size + 1, last, /*lookahead=*/false);
+  const std::vector<RunCost> none(plan.modules.size());
+  WindowProfile profile{.window = window,
+                        .runs = {static_cast<std::size_t>(std::min(window, num_modules)), none}};
+  if (window > 1) profile.with_shadows = none;
+  for (const StageSpec& stage : plan.stages) {
+    const Neighbours beside(plan, stage.index, neighbours);
+    const auto measure = [&](std::vector<RunCost>& by_last, const std::vector<Run>& runs) {
+      const std::vector<RunCost> costs = measure_runs(runs, plan, repeats);
+      for (std::size_t i = 0; i < runs.size(); ++i)
+        by_last[static_cast<std::size_t>(runs[i].last)] = costs[i];
+    };
+    const int begin = stage.modules.front().index, end = stage.modules.back().index;
+    std::vector<Run> runs;
+    for (int size = 1; size <= std::min(window, num_modules); ++size) {
+      runs.clear();
+      for (int last = std::max(begin, size - 1); last <= end; ++last) runs.push_back({last - size + 1, last});
+      measure(profile.runs[static_cast<std::size_t>(size) - 1], runs);
+    }
+    if (window == 1) continue;
+    runs.clear();
+    for (int last = begin; last <= std::min(end, num_modules - 2); ++last)
+      runs.push_back({std::max(0, last - window + 2), last, true});
+    measure(profile.with_shadows, runs);
   }
-  if (window == 1) return profile;
-  profile.with_shadows.resize(plan.modules.size());
-  for (int last = 0; last + 1 < num_modules; ++last)
-    profile.with_shadows[static_cast<std::size_t>(last)] =
-        measurement.run(std::max(0, last - window + 2), last, /*lookahead=*/true);
   return profile;
 }
 

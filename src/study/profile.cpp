@@ -54,35 +54,77 @@ StageProbe::StageProbe(Stage& stage, const RunPlan& plan)
     for (const at::Tensor& tensor : tensors) tensor.normal_(0, made_up_deviation);
 }
 
+StageProbe::~StageProbe() {
+  if (step_is_open_) std::ranges::for_each(rounds_.drain, [this](const Action& action) { perform(action); });
+}
+
+const std::vector<Action>& StageProbe::actions() const {
+  return step_is_open_ ? rounds_.next : rounds_.first;
+}
+
+std::size_t StageProbe::num_actions() const {
+  return std::max<std::size_t>(1, actions().size());
+}
+
+bool StageProbe::goes_backward(std::size_t action) const {
+  return !actions().empty() && actions()[action].op == Op::backward;
+}
+
 double StageProbe::step_s() {
   const Stopwatch watch;
-  if (rounds_.first.empty()) {
-    stage_.process(packet_);
-  } else {
-    perform(step_is_open_ ? rounds_.next : rounds_.first);
-    step_is_open_ = rounds_.leaves_open();
-  }
+  for (std::size_t action = 0, count = num_actions(); action < count; ++action) act(action);
   wait_for(stage_.device());
   return watch.elapsed_s();
 }
 
-StageProbe::~StageProbe() {
-  if (step_is_open_) perform(rounds_.drain);
+double StageProbe::act_s(std::size_t action) {
+  const Stopwatch watch;
+  act(action);
+  wait_for(stage_.device());
+  return watch.elapsed_s();
 }
 
-void StageProbe::perform(const std::vector<Action>& actions) {
-  for (const Action& action : actions) {
-    if (action.op == Op::update) {
-      stage_.update();
-    } else if (action.op == Op::backward) {
-      stage_.backward(action.micro, grads_[action.micro]);
-    } else {
-      Packet packet = micro_batch(packet_, action.micro, static_cast<int>(grads_.size()));
-      packet = stage_.forward(std::move(packet), action.micro);
-      at::Tensor& grad_BCHW = grads_[action.micro];
-      if (!grad_BCHW.defined()) grad_BCHW = made_up_deviation * at::randn_like(packet.x_BCHW);
+bool StageProbe::is_on_gpu() const {
+  return !stage_.device().is_cpu();
+}
+
+void StageProbe::act(std::size_t action) {
+  if (actions().empty()) {
+    stage_.process(packet_);
+    return;
+  }
+  const bool is_last = action + 1 == num_actions();
+  perform(actions()[action]);
+  if (is_last) step_is_open_ = rounds_.leaves_open();
+}
+
+void StageProbe::perform(const Action& action) {
+  if (action.op == Op::update) {
+    stage_.update();
+  } else if (action.op == Op::backward) {
+    stage_.backward(action.micro, grads_[action.micro]);
+  } else {
+    Packet packet = micro_batch(packet_, action.micro, static_cast<int>(grads_.size()));
+    packet = stage_.forward(std::move(packet), action.micro);
+    at::Tensor& grad_BCHW = grads_[action.micro];
+    if (!grad_BCHW.defined()) grad_BCHW = made_up_deviation * at::randn_like(packet.x_BCHW);
+  }
+}
+
+std::vector<double> step_in_turn_s(std::deque<StageProbe>& probes) {
+  std::vector<double> seconds(probes.size(), 0.0);
+  if (probes.front().is_on_gpu()) {
+    std::ranges::transform(probes, seconds.begin(), &StageProbe::step_s);
+    return seconds;
+  }
+  for (std::size_t action = 0, count = probes.front().num_actions(); action < count; ++action) {
+    const bool backward = probes.front().goes_backward(action);
+    for (std::size_t turn = 0; turn < probes.size(); ++turn) {
+      const std::size_t i = backward ? probes.size() - 1 - turn : turn;
+      seconds[i] += probes[i].act_s(action);
     }
   }
+  return seconds;
 }
 
 std::vector<double> measure_stage(Stage& stage, const RunPlan& plan, int repeats) {
