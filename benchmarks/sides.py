@@ -28,10 +28,11 @@ def lamina_images_per_s(configuration, steps, folder, binary=LAMINA):
 
 
 def ask_pytorch(request, preload=True):
-    """What pytorch_sides.py answers, from a process of its own; by default with Lamina's allocator before Python's."""
+    """What pytorch_sides.py answers, from a process of its own; by default with Lamina's allocator before Python's, and with huge
+    pages as Lamina asks for them."""
     environment = dict(os.environ, OMP_NUM_THREADS=str(request["threads"]))
     if preload:
-        environment |= {"LD_PRELOAD": JEMALLOC, "MALLOC_CONF": allocator_settings()}
+        environment |= {"LD_PRELOAD": JEMALLOC, "MALLOC_CONF": allocator_settings(), "THP_MEM_ALLOC_ENABLE": "1"}
     child = subprocess.run([sys.executable, ROOT / "benchmarks" / "pytorch_sides.py", json.dumps(request)],
                            env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(child.stdout.splitlines()[-1])
