@@ -19,9 +19,9 @@ int fail(const char* message, int exit_code) {
   return exit_code;
 }
 
-// Tensors of 2 MiB and more on huge pages, where the system gives them to those who ask (as Debian does): a step
-// goes through hundreds of MiB, and workers that share a host wait for address translation as for memory.
-// LibTorch looks at its first tensor; who starts us may say otherwise.
+// Tensors of 2 MiB and more on huge pages, where the system gives them to those who ask (as Debian does): a
+// step goes through hundreds of MiB, and workers that share a host wait for address translation as for
+// memory. LibTorch looks at its first tensor; who starts us may say otherwise.
 void ask_for_huge_pages() {
   ::setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
 }

@@ -34,7 +34,8 @@ TEST(StageProbe, StagesTrainInTurnAsEachByItself) {
   for (const std::string schedule : {"1f1b", "gpipe", "2bw"}) {
     SCOPED_TRACE(schedule);
     const RunPlan plan = plan_of(
-        "{model: {backbone: resnet8}, partition: {modules: 3}, method: {framework: e2e}, pipeline: {stages: 2, "
+        "{model: {backbone: resnet8}, partition: {modules: 3}, method: {framework: e2e}, pipeline: {stages: "
+        "2, "
         "threads: 1, micro_batches: 2, schedule: " +
         schedule + "}, data: {name: synthetic}, train: {batch: 4}}");
     const Values alone = trained(plan, [](std::deque<StageProbe>& probes) {
