@@ -24,6 +24,10 @@ endif()
 if(LAMINA_SANITIZE)
   add_compile_options(-fsanitize=${LAMINA_SANITIZE} -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=${LAMINA_SANITIZE})
+  # What it guesses of an object's size the address sanitizer knows; a quarter of the time to compile.
+  if(LAMINA_SANITIZE MATCHES address AND LAMINA_SANITIZE MATCHES undefined)
+    add_compile_options(-fno-sanitize=object-size)
+  endif()
 endif()
 
 # ATen's headers cost 10 s a unit; one precompiled copy serves all units of the targets that call this.

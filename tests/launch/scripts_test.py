@@ -11,17 +11,28 @@ from pathlib import Path
 LAUNCH = Path(__file__).resolve().parents[2] / "launch"
 NOBODY = 65534
 JUNIT = """<?xml version="1.0" encoding="UTF-8"?>
-<testsuite name="Linux-c++"
-\ttests="7"
-\tfailures="{failures}"
-\tdisabled="0"
-\tskipped="2"
-\thostname="">
+<testsuite name="Linux-c++">
 \t<testcase name="Board.Keeps" status="run"><system-out>all well</system-out></testcase>
+\t<testcase name="board.network" status="notrun"><skipped message="SKIP_RETURN_CODE=77"/><system-out>no network</system-out></testcase>
+\t<testcase name="board.shard0" status="run"><system-out>[==========] Running 4 tests from 2 test suites.
+[==========] 4 tests from 2 test suites ran. (12 ms total)
+[  PASSED  ] 3 tests.
+[  SKIPPED ] 1 test, listed below:
+[  SKIPPED ] Board.NeedsAGpu
+</system-out></testcase>
 {cases}</testsuite>
 """
 FAILED_CASE = """\t<testcase name="Board.Forgets" status="fail">
 \t\t<failure message=""/><system-out>expected 1 &lt; 0</system-out>
+\t</testcase>
+"""
+FAILED_SHARD = """\t<testcase name="board.shard1" status="fail">
+\t\t<failure message=""/><system-out>[==========] 9 tests from 2 test suites ran. (12 ms total)
+[  PASSED  ] 7 tests.
+[  FAILED  ] 2 tests, listed below:
+[  FAILED  ] Board.Forgets
+[  FAILED  ] Board.Mixes
+</system-out>
 \t</testcase>
 """
 
@@ -172,27 +183,42 @@ class Scripts(unittest.TestCase):
         self.fake_lamina(code=5)
         self.assertEqual(self.run_script("quickstart").returncode, 5)
 
-    def fake_tests(self, failures):
+    def fake_tests(self, failures, failed=FAILED_CASE):
         self.stand_in("launch/setup", "")
         self.stand_in("programs/cmake")
         (self.root / "build").mkdir()
-        report = JUNIT.format(failures=failures, cases=FAILED_CASE * failures)
+        report = JUNIT.format(cases=failed * failures)
         self.stand_in("programs/ctest", f"printf '%s' '{report}' > build/junit.xml; exit {8 if failures else 0}")
 
     def test_test_counts_what_ran(self):
         self.fake_tests(failures=0)
         result = self.run_script("test", "Board")
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-        self.assertEqual(result.stdout.splitlines()[-1], "6 passed, 0 failed, 2 skipped")  # and the build
+        self.assertEqual(result.stdout.splitlines()[-1], "5 passed, 0 failed, 2 skipped")  # and the build
         self.assertIn(" -R Board", self.calls("ctest")[0])
 
     def test_test_fails_when_a_test_does(self):
         self.fake_tests(failures=3)
         result = self.run_script("test")
         self.assertEqual(result.returncode, 1)
-        self.assertEqual(result.stdout.splitlines()[-1], "3 passed, 3 failed, 2 skipped")
+        self.assertEqual(result.stdout.splitlines()[-1], "5 passed, 3 failed, 2 skipped")
         self.assertEqual(result.stdout.count("failed: Board.Forgets\n    expected 1 < 0\n"), 3)
         self.assertNotIn("Board.Keeps", result.stdout)
+
+    def test_test_counts_the_tests_of_a_process(self):
+        self.fake_tests(failures=1, failed=FAILED_SHARD)
+        result = self.run_script("test")
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(result.stdout.splitlines()[-1], "12 passed, 2 failed, 2 skipped")
+        self.assertIn("    [  FAILED  ] Board.Mixes\n", result.stdout)
+
+    def test_test_fails_when_ctest_does_without_a_report(self):
+        self.fake_tests(failures=0)
+        self.stand_in("programs/ctest", "exit 8")
+        result = self.run_script("test")
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(result.stdout.splitlines()[-1], "1 passed, 1 failed, 0 skipped")
+        self.assertIn("failed: tests\n", result.stdout)
 
     def test_test_fails_when_the_build_does_and_runs_nothing(self):
         self.fake_tests(failures=0)
