@@ -123,13 +123,13 @@ def main():
     parser.add_argument("--repeats", type=int, default=7, help="steps that `lamina plan` measures a module by")
     parser.add_argument("--only", action="append", help="sides whose names have this in them; may be given again")
     parser.add_argument("--without", action="append", default=[], help="sides that are left out; may be given again")
-    parser.add_argument("--quick", action="store_true", help="one round of two steps, of the main sides")
+    parser.add_argument("--quick", action="store_true", help="one round of two small steps, of the main sides")
     parser.add_argument("--lamina", type=pathlib.Path, default=LAMINA, help="the program (default: build/lamina)")
     parser.add_argument("--out", type=pathlib.Path, help="a file for all figures, in JSON")
     options = parser.parse_args()
     options.modules = options.modules or BLOCKS[options.backbone]
     if options.quick:
-        options.rounds, options.steps, options.repeats, options.micro_batches = 1, 2, 1, [4]
+        options.rounds, options.steps, options.repeats, options.micro_batches, options.batch = 1, 2, 1, [4], 32
     with tempfile.TemporaryDirectory() as folder:
         figures = by_turns(pytorch_sides(options) | lamina_sides(options, pathlib.Path(folder)), options.rounds)
     print_figures(figures)
