@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -43,6 +44,8 @@ case $command in
 esac
 [[ $command != bench || " ${{arguments[*]}} " == *" --rounds "* ]] || arguments+=(--rounds 1)
 [[ $command != bench || " ${{arguments[*]}} " =~ " --"(steps|beside)" " ]] || arguments+=(--steps 2)
+[[ $command != bench || " ${{arguments[*]}} " =~ " --"(alone|beside|pipeline-only)" " ]] || arguments+=(--alone 1)
+[[ $command != plan || " ${{arguments[*]}} " == *" --repeats "* ]] || arguments+=(--repeats 1)
 exec {binary} "${{arguments[@]}}"
 """
 
@@ -74,7 +77,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(run.returncode, 0, f"{page}:\n{text}\n{run.stdout[-2000:]}{run.stderr[-4000:]}")
 
     def test_the_commands_of_every_page(self):
-        not_run = []
+        not_run, seconds = [], []
         for page in PAGES:
             folders = {}
             for mark, text in blocks(page):
@@ -87,8 +90,11 @@ class Commands(unittest.TestCase):
                 with self.subTest(page, text=text):
                     if binary not in folders:
                         folders[binary] = self.folder_like_a_checkout(binary)
+                    start = time.monotonic()
                     self.run_block(folders[binary], page, text)
+                    seconds.append((time.monotonic() - start, f"{page}: {text.strip().splitlines()[-1]}"))
         print("not run:", *not_run, sep="\n  ")
+        print("longest:", *(f"{of_block:5.1f} s  {block}" for of_block, block in sorted(seconds, reverse=True)[:12]), sep="\n  ")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 namespace lamina {
 namespace {
 
@@ -50,16 +52,16 @@ TEST(StreamPlan, CheckpointsFollowTheEvaluationOfTheirStep) {
             "s");
 }
 
-TEST(StreamPlan, EveryTrainingImageIsAskedForOnceAnEpochAndTheLastBatchIsShort) {
-  std::vector<std::int64_t> counts;
-  std::int64_t next = 0;
-  for (const StreamItem& item : all(StreamPlan(config(1, 4), 10, 4, {})))
-    if (item.packet.kind == PacketKind::train) {
-      EXPECT_EQ(item.batch.first, next);
-      next += item.batch.count;
-      counts.push_back(item.batch.count);
-    }
-  EXPECT_EQ(counts, (std::vector<std::int64_t>{4, 4, 2}));
+TEST(StreamPlan, EveryTrainingImageIsAskedForOnceAnEpochInItsOrderAndTheLastBatchIsShort) {
+  using Batch = std::tuple<std::int64_t, std::int64_t, std::int64_t>;  // epoch, first, count
+  std::vector<Batch> asked;
+  for (const StreamItem& item : all(StreamPlan(config(2, 4), 10, 4, {}))) {
+    if (item.packet.kind != PacketKind::train) continue;
+    EXPECT_TRUE(item.batch.training);
+    EXPECT_EQ(item.packet.epoch, item.batch.epoch);
+    asked.emplace_back(item.batch.epoch, item.batch.first, item.batch.count);
+  }
+  EXPECT_EQ(asked, (std::vector<Batch>{{0, 0, 4}, {0, 4, 4}, {0, 8, 2}, {1, 0, 4}, {1, 4, 4}, {1, 8, 2}}));
 }
 
 TEST(StreamPlan, MaxStepsCutsTheRunShortWithAnEvaluation) {
