@@ -59,7 +59,7 @@ std::vector<RunCost> measure_runs(const std::vector<Run>& runs, const RunPlan& p
   }
   std::vector<std::vector<double>> seconds(runs.size());
   for (int step = 0; step < repeats; ++step) {
-    const std::vector<double> of_step = step_in_turn_s(probes);
+    const std::vector<double> of_step = StageProbe::step_in_turn_s(probes);
     for (std::size_t i = 0; i < runs.size(); ++i) seconds[i].push_back(of_step[i]);
   }
   for (std::size_t i = 0; i < runs.size(); ++i) costs[i].seconds = spread(std::move(seconds[i])).median;

@@ -66,10 +66,6 @@ std::size_t StageProbe::num_actions() const {
   return std::max<std::size_t>(1, actions().size());
 }
 
-bool StageProbe::goes_backward(std::size_t action) const {
-  return !actions().empty() && actions()[action].op == Op::backward;
-}
-
 double StageProbe::step_s() {
   const Stopwatch watch;
   for (std::size_t action = 0, count = num_actions(); action < count; ++action) act(action);
@@ -82,10 +78,6 @@ double StageProbe::act_s(std::size_t action) {
   act(action);
   wait_for(stage_.device());
   return watch.elapsed_s();
-}
-
-bool StageProbe::is_on_gpu() const {
-  return !stage_.device().is_cpu();
 }
 
 void StageProbe::act(std::size_t action) {
@@ -111,14 +103,16 @@ void StageProbe::perform(const Action& action) {
   }
 }
 
-std::vector<double> step_in_turn_s(std::deque<StageProbe>& probes) {
+std::vector<double> StageProbe::step_in_turn_s(std::deque<StageProbe>& probes) {
   std::vector<double> seconds(probes.size(), 0.0);
-  if (probes.front().is_on_gpu()) {
+  const StageProbe& one = probes.front();
+  if (!one.stage_.device().is_cpu()) {
     std::ranges::transform(probes, seconds.begin(), &StageProbe::step_s);
     return seconds;
   }
-  for (std::size_t action = 0, count = probes.front().num_actions(); action < count; ++action) {
-    const bool backward = probes.front().goes_backward(action);
+  const std::vector<Action>& actions = one.actions();
+  for (std::size_t action = 0, count = one.num_actions(); action < count; ++action) {
+    const bool backward = !actions.empty() && actions[action].op == Op::backward;
     for (std::size_t turn = 0; turn < probes.size(); ++turn) {
       const std::size_t i = backward ? probes.size() - 1 - turn : turn;
       seconds[i] += probes[i].act_s(action);

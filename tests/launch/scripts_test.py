@@ -190,43 +190,37 @@ class Scripts(unittest.TestCase):
         report = JUNIT.format(cases=failed * failures)
         self.stand_in("programs/ctest", f"printf '%s' '{report}' > build/junit.xml; exit {8 if failures else 0}")
 
+    def counted(self, code, line, *words):
+        """What launch/test says, which ends with this code and this line."""
+        result = self.run_script("test", *words)
+        self.assertEqual(result.returncode, code, result.stdout + result.stderr)
+        self.assertEqual(result.stdout.splitlines()[-1], line)
+        return result.stdout
+
     def test_test_counts_what_ran(self):
         self.fake_tests(failures=0)
-        result = self.run_script("test", "Board")
-        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-        self.assertEqual(result.stdout.splitlines()[-1], "5 passed, 0 failed, 2 skipped")  # and the build
+        self.counted(0, "5 passed, 0 failed, 2 skipped", "Board")  # and the build
         self.assertIn(" -R Board", self.calls("ctest")[0])
 
     def test_test_fails_when_a_test_does(self):
         self.fake_tests(failures=3)
-        result = self.run_script("test")
-        self.assertEqual(result.returncode, 1)
-        self.assertEqual(result.stdout.splitlines()[-1], "5 passed, 3 failed, 2 skipped")
-        self.assertEqual(result.stdout.count("failed: Board.Forgets\n    expected 1 < 0\n"), 3)
-        self.assertNotIn("Board.Keeps", result.stdout)
+        said = self.counted(1, "5 passed, 3 failed, 2 skipped")
+        self.assertEqual(said.count("failed: Board.Forgets\n    expected 1 < 0\n"), 3)
+        self.assertNotIn("Board.Keeps", said)
 
     def test_test_counts_the_tests_of_a_process(self):
         self.fake_tests(failures=1, failed=FAILED_SHARD)
-        result = self.run_script("test")
-        self.assertEqual(result.returncode, 1)
-        self.assertEqual(result.stdout.splitlines()[-1], "12 passed, 2 failed, 2 skipped")
-        self.assertIn("    [  FAILED  ] Board.Mixes\n", result.stdout)
+        self.assertIn("    [  FAILED  ] Board.Mixes\n", self.counted(1, "12 passed, 2 failed, 2 skipped"))
 
     def test_test_fails_when_ctest_does_without_a_report(self):
         self.fake_tests(failures=0)
         self.stand_in("programs/ctest", "exit 8")
-        result = self.run_script("test")
-        self.assertEqual(result.returncode, 1)
-        self.assertEqual(result.stdout.splitlines()[-1], "1 passed, 1 failed, 0 skipped")
-        self.assertIn("failed: tests\n", result.stdout)
+        self.assertIn("failed: tests\n", self.counted(1, "1 passed, 1 failed, 0 skipped"))
 
     def test_test_fails_when_the_build_does_and_runs_nothing(self):
         self.fake_tests(failures=0)
         self.stand_in("programs/cmake", "exit 1")
-        result = self.run_script("test")
-        self.assertEqual(result.returncode, 1)
-        self.assertEqual(result.stdout.splitlines()[-1], "0 passed, 1 failed, 0 skipped")
-        self.assertIn("failed: build of the tests\n", result.stdout)
+        self.assertIn("failed: build of the tests\n", self.counted(1, "0 passed, 1 failed, 0 skipped"))
         self.assertEqual(self.calls("ctest"), [])
 
 

@@ -34,15 +34,15 @@ TEST(StageProbe, StagesTrainInTurnAsEachByItself) {
   for (const std::string schedule : {"1f1b", "gpipe", "2bw"}) {
     SCOPED_TRACE(schedule);
     const RunPlan plan = plan_of(
-        "{model: {backbone: resnet8}, partition: {modules: 3}, method: {framework: e2e}, pipeline: {stages: "
-        "2, "
-        "threads: 1, micro_batches: 2, schedule: " +
-        schedule + "}, data: {name: synthetic}, train: {batch: 4}}");
+        "{model: {backbone: resnet8}, partition: {modules: 3}, data: {name: synthetic}, train: {batch: 4}, "
+        "method: {framework: e2e}, pipeline: {stages: 2, threads: 1, micro_batches: 2, schedule: " +
+        schedule + "}}");
     const Values alone = trained(plan, [](std::deque<StageProbe>& probes) {
       for (StageProbe& probe : probes) EXPECT_GT(probe.step_s(), 0);
     });
     const Values in_turn = trained(plan, [](std::deque<StageProbe>& probes) {
-      EXPECT_THAT(step_in_turn_s(probes), testing::AllOf(testing::SizeIs(2), testing::Each(testing::Gt(0))));
+      EXPECT_THAT(StageProbe::step_in_turn_s(probes),
+                  testing::AllOf(testing::SizeIs(2), testing::Each(testing::Gt(0))));
     });
     ASSERT_EQ(alone.size(), in_turn.size());
     for (std::size_t i = 0; i < alone.size(); ++i) EXPECT_TRUE(at::equal(alone[i], in_turn[i])) << i;

@@ -25,16 +25,17 @@ class StageProbe {
   /// Seconds of one training step.
   double step_s();
 
-  /// Of the next step: end to end the schedule's, else one.
-  std::size_t num_actions() const;
-  /// Of the next step; goes from the last module to the first.
-  bool goes_backward(std::size_t action) const;
-  /// Seconds of the next step's action; the last one ends the step. They are done in their order.
-  double act_s(std::size_t action);
-  bool is_on_gpu() const;
+  /// A step of each of these stages, all of one schedule, that a stage has behind one another: action by
+  /// action through all of them, so that each finds the caches as the others leave them. A stage stepped
+  /// again and again finds its own tensors there, which makes a small one faster than it will be. On a GPU,
+  /// which runs behind what it is asked for, step by step.
+  /// @returns seconds of each.
+  static std::vector<double> step_in_turn_s(std::deque<StageProbe>& probes);
 
  private:
-  const std::vector<Action>& actions() const;
+  const std::vector<Action>& actions() const;  // of the next step: end to end the schedule's, else none
+  std::size_t num_actions() const;             // of the next step: end to end the schedule's, else one
+  double act_s(std::size_t action);            // its seconds; the last one ends the step
   void act(std::size_t action);
   void perform(const Action& action);
 
@@ -44,13 +45,6 @@ class StageProbe {
   std::vector<at::Tensor> grads_{};  // by micro-batch, made up
   bool step_is_open_ = false;
 };
-
-/// A step of each of these stages, all of one schedule, that a stage has behind one another: action by action
-/// through all of them, so that each finds the caches as the others leave them. A stage stepped again and
-/// again finds its own tensors there, which makes a small one faster than it will be. On a GPU, which runs
-/// behind what it is asked for, step by step.
-/// @returns seconds of each.
-std::vector<double> step_in_turn_s(std::deque<StageProbe>& probes);
 
 /// Seconds of each of `repeats` training steps of a stage by itself, after a warm-up.
 std::vector<double> measure_stage(Stage& stage, const RunPlan& plan, int repeats);
