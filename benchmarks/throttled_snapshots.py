@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What it costs a pipeline that the network of its snapshots is full: four hosts in network namespaces, by turns throttled.
 
-    benchmarks/throttled_snapshots.py --turns 8 --seconds 10 --rate 1mbit
+    benchmarks/throttled_snapshots.py --turns 8 --seconds 10 --rate 1mbit [--sleep-ms 50]
 
 One run goes on (`snapshots.policy: latest`), while its snapshots' links are throttled by `tc tbf` and free by turns. Of every
-turn the first third is dropped. Needs root, or namespaces without it, and iproute2.
+turn the first third is dropped. Four workers that compute want four processors, or the machine's other work is all one sees;
+with --sleep-ms stages sleep so long a step instead. Needs root, or namespaces without it, and iproute2.
 """
 
 import argparse
@@ -42,7 +43,25 @@ def parse():
     parser.add_argument("--turns", type=int, default=8, help="of both kinds")
     parser.add_argument("--seconds", type=float, default=10, help="a turn")
     parser.add_argument("--rate", default="1mbit", help="of each host's link, as tc has it")
+    parser.add_argument("--sleep-ms", type=float, default=0, help="stages sleep so long a step; 0: they compute")
     return parser.parse_args()
+
+
+# What launch/run takes for lamina.
+SLEEPER = f"""#!/bin/bash
+[ "$1" = train ] && exec "{ROOT}/build/benchmarks/sleeping_run" --sleep-ms {{sleep_ms}} "${{{{@:2}}}}"
+exec "{os.environ["LAMINA_BINARY"]}" "$@"
+"""
+
+
+def program(options, folder):
+    """Words for launch/run."""
+    if not options.sleep_ms:
+        return []
+    sleeper = folder / "sleeper"
+    sleeper.write_text(SLEEPER.format(sleep_ms=options.sleep_ms))
+    sleeper.chmod(0o755)
+    return ["--lamina", sleeper]
 
 
 def records(metrics, start):
@@ -68,8 +87,8 @@ def measure(options, folder):
     kept = {key: value for key, value in os.environ.items() if not SCHEDULERS.match(key)}
     metrics = folder / "run/metrics.jsonl"
     with open(folder / "console", "wb") as console:
-        process = subprocess.Popen([RUN, folder / "run.yaml", "--out", folder / "run", *four.words()], stdout=console,
-                                   stderr=subprocess.STDOUT, env=kept, cwd=folder)
+        process = subprocess.Popen([RUN, folder / "run.yaml", "--out", folder / "run", *four.words(),
+                                    *program(options, folder)], stdout=console, stderr=subprocess.STDOUT, env=kept, cwd=folder)
     try:
         while not metrics.exists() or not records(metrics, 0)[0]:
             if process.poll() is not None:

@@ -102,7 +102,8 @@ class Planner {
   }
 
   double images_per_s(const StagePlan& plan) const {
-    const double step_s = played_step_s(plan, plan_.config.pipeline, mib * arguments_.mib_per_s);
+    const double step_s =
+        played_step_s(plan, plan_.config.pipeline, mib * arguments_.mib_per_s, profile_.deviation);
     return static_cast<double>(plan_.config.train.batch) / step_s;
   }
 
@@ -128,12 +129,14 @@ class Planner {
     }
     fmt::print("pipeline.stages: [{}]\n", fmt::join(plan.ends(), ", "));
     const PipelineConfig& pipeline = plan_.config.pipeline;
-    fmt::print("promises {:.1f} images/s with {} of {} thread(s)\n", images_per_s(plan),
-               deals_stages_out(pipeline.schedule) ? fmt::format("{} workers, each", *pipeline.workers)
-               : num_workers() > static_cast<int>(replicas_.size())
-                   ? fmt::format("{} workers, each", num_workers())
-                   : std::string("a worker for each stage, each"),
-               *pipeline.threads);
+    fmt::print(
+        "promises {:.1f} images/s with {} of {} thread(s){}\n", images_per_s(plan),
+        deals_stages_out(pipeline.schedule) ? fmt::format("{} workers, each", *pipeline.workers)
+        : num_workers() > static_cast<int>(replicas_.size()) ? fmt::format("{} workers, each", num_workers())
+                                                             : std::string("a worker for each stage, each"),
+        *pipeline.threads,
+        profile_.deviation > 0 ? fmt::format(", whose times deviate by {:.1f} %", 100 * profile_.deviation)
+                               : "");
     const PlannedStage& slowest = plan.stages[static_cast<std::size_t>(plan.slowest)];
     fmt::print("limit: {}\n",
                plan.by_link ? fmt::format("the link behind stage {}, {:.2f} ms a step", plan.slowest,

@@ -68,17 +68,18 @@ RunPlan best_cut(const SimulateArguments& arguments, const RunPlan& plan, const 
 }
 
 // As lamina plan measured them.
-std::vector<double> profiled_stages(const RunPlan& plan, const ModuleProfile& profile) {
+void set_profiled(SimulatedPipeline& pipeline, const RunPlan& plan, const ModuleProfile& profile) {
   const WindowProfile& costs = profile.of_window(plan.stage_options.window);
-  std::vector<double> stage_s;
+  std::vector<double> forward_share;
   for (const StageSpec& stage : plan.stages) {
     const int replicas = plan.owners_of(stage.index).replicas;
     const RunCost cost =
         costs.cost(static_cast<int>(stage.modules.front().index),
                    static_cast<int>(stage.modules.back().index), plan.config.method.mlaan.looks_ahead());
-    stage_s.push_back(cost.seconds * replicas * largest_share(plan.config.train.batch, replicas));
+    pipeline.stage_s.push_back(cost.seconds * replicas * largest_share(plan.config.train.batch, replicas));
+    if (cost.forward_s > 0) forward_share.push_back(cost.forward_s / cost.seconds);
   }
-  return stage_s;
+  if (forward_share.size() == pipeline.stage_s.size()) pipeline.forward_share = std::move(forward_share);
 }
 
 // The processors of this host say nothing about those that are simulated: unless told otherwise each stage
@@ -108,7 +109,7 @@ SimulatedPipeline pipeline_of(const SimulateArguments& arguments, std::int64_t& 
     if (arguments.best_cut) plan = best_cut(arguments, plan, *profile);
     SimulatedPipeline pipeline =
         simulated(plan, /*measure_parts=*/arguments.mib_per_s > 0 || arguments.snapshot_mib_per_s > 0);
-    if (profile) pipeline.stage_s = profiled_stages(plan, *profile);
+    if (profile) set_profiled(pipeline, plan, *profile);
     return pipeline;
   }
   ConfigText text = arguments.text();

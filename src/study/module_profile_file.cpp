@@ -19,11 +19,14 @@ using Json = nlohmann::json;
 constexpr int format_version = 2;  // 2: knows the schedule, its micro-batches, and whether it recomputes
 
 Json to_json(const RunCost& cost) {
-  return {cost.seconds, cost.kept_bytes, cost.peak_bytes};
+  return {cost.seconds, cost.kept_bytes, cost.peak_bytes, cost.forward_s};
 }
 
 RunCost run_cost(const Json& json) {
-  return {json.at(0).get<double>(), json.at(1).get<double>(), json.at(2).get<double>()};
+  return {.seconds = json.at(0).get<double>(),
+          .kept_bytes = json.at(1).get<double>(),
+          .peak_bytes = json.at(2).get<double>(),
+          .forward_s = json.size() > 3 ? json.at(3).get<double>() : 0};  // which was not written at first
 }
 
 Json to_json(const std::vector<RunCost>& costs) {
@@ -49,6 +52,7 @@ ModuleProfile module_profile(const Json& json) {
   ModuleProfile profile{.of = json.at("of").get<std::map<std::string, std::string>>(),
                         .machine = json.at("machine").get<std::string>(),
                         .neighbours = json.value("neighbours", 0),  // which was not written at first
+                        .deviation = json.value("deviation", 0.0),  // nor was this
                         .message_bytes = json.at("message_bytes").get<std::vector<double>>(),
                         .gradient_bytes = json.at("gradient_bytes").get<std::vector<double>>()};
   for (const Json& window : json.at("windows")) profile.windows.push_back(window_profile(window));
@@ -78,6 +82,7 @@ double batch_of(const ModuleProfile& profile, const std::filesystem::path& path)
 void scale(ModuleProfile& profile, double factor) {
   const auto scale_run = [factor](RunCost& run) {
     run.seconds *= factor;
+    run.forward_s *= factor;
     run.peak_bytes = run.kept_bytes + factor * (run.peak_bytes - run.kept_bytes);
   };
   for (double& bytes : profile.message_bytes) bytes *= factor;
@@ -122,7 +127,8 @@ void write_profile(const std::filesystem::path& path, const ModuleProfile& profi
                {"of", profile.of},
                {"machine", profile.machine},
                {"neighbours", profile.neighbours},
-               {"run_entries", {"seconds", "kept_bytes", "peak_bytes"}},
+               {"deviation", profile.deviation},
+               {"run_entries", {"seconds", "kept_bytes", "peak_bytes", "forward_s"}},
                {"message_bytes", profile.message_bytes},
                {"gradient_bytes", profile.gradient_bytes}};
   for (const WindowProfile& window : profile.windows) {

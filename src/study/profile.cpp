@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "lamina/comm/device.hpp"
 #include "lamina/core/clock.hpp"
@@ -11,25 +12,6 @@ namespace lamina {
 namespace {
 
 constexpr double made_up_deviation = 0.05;  // of shadows and gradients, that nobody publishes here
-
-// What one of the stage's replicas gets.
-Packet made_up_packet(const Stage& probed, const RunPlan& plan) {
-  const StageSpec& stage = probed.spec();
-  const FeatureShape& in = stage.modules.front().in;
-  const FeatureShape& image = plan.data.shape;
-  const Replica last = plan.replica_of(plan.owners_of(stage.index).workers().back());
-  const std::int64_t batch = share_of(plan.config.train.batch, last).count();
-  Packet packet{.batch = batch};
-  const bool rounded = plan.stage_options.rounds_output && stage.index > 0;  // by the stage before
-  packet.x_BCHW = at::randn({batch, in.channels, in.height, in.width})
-                      .contiguous(plan.format())
-                      .to(probed.device(), rounded ? at::kBFloat16 : at::kFloat);
-  packet.y_B = at::zeros({batch}, at::TensorOptions(at::kLong).device(probed.device()));
-  if (stage.needs_image())
-    packet.image_BCHW =
-        at::randint(256, {batch, image.channels, image.height, image.width}, at::kByte).to(probed.device());
-  return packet;
-}
 
 // What a worker does with this stage alone.
 WorkerRounds rounds_of_stage(int stage, const RunPlan& plan) {
@@ -45,9 +27,38 @@ WorkerRounds rounds_of_stage(int stage, const RunPlan& plan) {
 
 }  // namespace
 
+Packet MadeUpBatches::of(const Stage& stage, const RunPlan& plan) {
+  const auto once = [this](at::ScalarType type, const std::vector<std::int64_t>& sizes, const auto& make) {
+    at::Tensor& made = made_[{type, sizes}];
+    if (!made.defined()) made = make(sizes);
+    return made;
+  };
+  const FeatureShape& in = stage.spec().modules.front().in;
+  const FeatureShape& image = plan.data.shape;
+  const Replica last = plan.replica_of(plan.owners_of(stage.index()).workers().back());
+  const std::int64_t batch = share_of(plan.config.train.batch, last).count();
+  const bool rounded = plan.stage_options.rounds_output && stage.index() > 0;  // by the stage before
+  const at::ScalarType features = rounded ? at::kBFloat16 : at::kFloat;
+  Packet packet{.batch = batch};
+  packet.x_BCHW = once(features, {batch, in.channels, in.height, in.width}, [&](at::IntArrayRef sizes) {
+    return at::randn(sizes).contiguous(plan.format()).to(stage.device(), features);
+  });
+  packet.y_B = once(at::kLong, {batch}, [&](at::IntArrayRef sizes) {
+    return at::zeros(sizes, at::TensorOptions(at::kLong).device(stage.device()));
+  });
+  if (stage.spec().needs_image())
+    packet.image_BCHW =
+        once(at::kByte, {batch, image.channels, image.height, image.width},
+             [&](at::IntArrayRef sizes) { return at::randint(256, sizes, at::kByte).to(stage.device()); });
+  return packet;
+}
+
 StageProbe::StageProbe(Stage& stage, const RunPlan& plan)
+    : StageProbe(stage, plan, MadeUpBatches().of(stage, plan)) {}
+
+StageProbe::StageProbe(Stage& stage, const RunPlan& plan, Packet packet)
     : stage_(stage),
-      packet_(made_up_packet(stage, plan)),
+      packet_(std::move(packet)),
       rounds_(rounds_of_stage(stage.index(), plan)),
       grads_(static_cast<std::size_t>(plan.schedule.micro_batches)) {
   for (const auto& [part, tensors] : stage_.shadows())
@@ -103,22 +114,27 @@ void StageProbe::perform(const Action& action) {
   }
 }
 
-std::vector<double> StageProbe::step_in_turn_s(std::deque<StageProbe>& probes) {
-  std::vector<double> seconds(probes.size(), 0.0);
+TurnTimes StageProbe::step_in_turn(std::deque<StageProbe>& probes) {
+  TurnTimes times{.step_s = std::vector(probes.size(), 0.0), .forward_s = std::vector(probes.size(), 0.0)};
   const StageProbe& one = probes.front();
   if (!one.stage_.device().is_cpu()) {
-    std::ranges::transform(probes, seconds.begin(), &StageProbe::step_s);
-    return seconds;
+    std::ranges::transform(probes, times.step_s.begin(), &StageProbe::step_s);
+    times.action_s = {std::accumulate(times.step_s.begin(), times.step_s.end(), 0.0)};
+    return times;
   }
   const std::vector<Action>& actions = one.actions();
-  for (std::size_t action = 0, count = one.num_actions(); action < count; ++action) {
-    const bool backward = !actions.empty() && actions[action].op == Op::backward;
+  times.action_s.resize(one.num_actions());
+  for (std::size_t action = 0; action < times.action_s.size(); ++action) {
+    const Op op = actions.empty() ? Op::compute : actions[action].op;
     for (std::size_t turn = 0; turn < probes.size(); ++turn) {
-      const std::size_t i = backward ? probes.size() - 1 - turn : turn;
-      seconds[i] += probes[i].act_s(action);
+      const std::size_t i = op == Op::backward ? probes.size() - 1 - turn : turn;
+      const double seconds = probes[i].act_s(action);
+      times.step_s[i] += seconds;
+      times.action_s[action] += seconds;
+      if (op == Op::forward) times.forward_s[i] += seconds;
     }
   }
-  return seconds;
+  return times;
 }
 
 std::vector<double> measure_stage(Stage& stage, const RunPlan& plan, int repeats) {

@@ -87,7 +87,8 @@ SimulatedPipeline make_chain(const ChainConfig& config, const ChainTraffic& traf
   const std::vector<WorkerGroup> groups = chain_groups(config.pipeline, num_stages);
   SimulatedPipeline pipeline{.schedule = make_schedule(config.pipeline.schedule, groups,
                                                        static_cast<int>(config.pipeline.micro_batches))};
-  if (config.pipeline.recompute) pipeline.forward_share = recomputed_forward_share;
+  if (config.pipeline.recompute)
+    pipeline.forward_share.assign(static_cast<std::size_t>(num_stages), recomputed_forward_share);
   pipeline.how.buffers = static_cast<int>(config.pipeline.buffers);
   if (config.pipeline.transport == "nccl") pipeline.how.carrier = Carrier::nccl;
   SnapshotTraffic& snapshots = pipeline.how.snapshots;
@@ -109,7 +110,8 @@ SimulatedPipeline make_chain(const ChainConfig& config, const ChainTraffic& traf
 
 SimulatedPipeline simulated(const RunPlan& plan, bool measure_parts) {
   SimulatedPipeline pipeline{.schedule = plan.schedule, .how = plan.play_options()};
-  if (plan.config.pipeline.recompute) pipeline.forward_share = recomputed_forward_share;
+  if (plan.config.pipeline.recompute)
+    pipeline.forward_share.assign(plan.stages.size(), recomputed_forward_share);
   for (const LaneSpec& lane : plan.lanes) pipeline.message_bytes.push_back(bytes_of(lane));
   if (!measure_parts) return pipeline;
   const Initializer init = plan.initializer();
@@ -126,7 +128,7 @@ SimulatedPipeline simulated(const RunPlan& plan, bool measure_parts) {
   return pipeline;
 }
 
-double played_step_s(const StagePlan& plan, PipelineConfig pipeline, double bytes_per_s) {
+double played_step_s(const StagePlan& plan, PipelineConfig pipeline, double bytes_per_s, double deviation) {
   std::vector<std::int64_t> replicas;
   for (const PlannedStage& stage : plan.stages) replicas.push_back(stage.replicas);
   pipeline.stages = static_cast<std::int64_t>(plan.stages.size());
@@ -136,6 +138,11 @@ double played_step_s(const StagePlan& plan, PipelineConfig pipeline, double byte
   }
   SimulatedPipeline played = make_chain({.pipeline = pipeline}, {});
   for (const PlannedStage& stage : plan.stages) played.stage_s.push_back(stage.seconds * stage.replicas);
+  if (std::ranges::all_of(plan.stages, [](const PlannedStage& stage) { return stage.forward_share > 0; })) {
+    played.forward_share.clear();
+    for (const PlannedStage& stage : plan.stages) played.forward_share.push_back(stage.forward_share);
+  }
+  played.deviation = deviation;
   played.links.bytes_per_s = bytes_per_s;
   for (std::size_t i = 0; i < played.schedule.lanes.size(); ++i) {
     const ScheduleLane& lane = played.schedule.lanes[i];
@@ -143,7 +150,7 @@ double played_step_s(const StagePlan& plan, PipelineConfig pipeline, double byte
     const int pieces = std::max(lane.sender.of, lane.receiver.of) * played.schedule.micro_batches;
     played.message_bytes[i] = before.send_s * before.replicas * bytes_per_s / pieces;
   }
-  constexpr std::int64_t steps = 50;
+  constexpr std::int64_t steps = 500;  // whose mean varies by a part in a thousand or two
   return simulate(played, steps, /*warmup=*/2 * *pipeline.workers + 5).step_s;
 }
 

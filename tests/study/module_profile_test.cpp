@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <nlohmann/json.hpp>
+
 #include "lamina/core/error.hpp"
 #include "lamina/core/files.hpp"
 #include "lamina/core/process.hpp"
@@ -96,12 +98,14 @@ RunPlan end_to_end_plan(const std::string& schedule, int micro_batches) {
 
 TEST(ModuleProfile, IsTheSameBehindAFile) {
   const RunPlan plan = small_plan();
-  const ModuleProfile profile = measure_profile(plan, {1, 2}, 1, /*neighbours=*/1);
+  const ModuleProfile profile = measure_profile(plan, {1, 2}, 2, /*neighbours=*/1);
   const TemporaryDirectory directory;
   write_profile(directory.path() / "profile.json", profile);
   const ModuleProfile read = read_profile(directory.path() / "profile.json", plan);
   EXPECT_EQ(read.of, profile.of);
   EXPECT_EQ(read.neighbours, 1);
+  EXPECT_GT(profile.deviation, 0);
+  EXPECT_EQ(read.deviation, profile.deviation);
   EXPECT_EQ(read.message_bytes, profile.message_bytes);
   EXPECT_EQ(read.gradient_bytes, profile.gradient_bytes);
   for (const std::int64_t window : {1, 2})
@@ -114,6 +118,37 @@ TEST(ModuleProfile, IsTheSameBehindAFile) {
           EXPECT_EQ(again.peak_bytes, cost.peak_bytes);
         }
   EXPECT_THROW(read.of_window(3), Error);
+}
+
+TEST(ModuleProfile, KnowsForwardsWhereTheyAreByThemselves) {
+  const RunPlan plan = end_to_end_plan("1f1b", 2);
+  const ModuleProfile profile = measure_profile(plan, {1}, 2);
+  const TemporaryDirectory directory;
+  const std::filesystem::path file = directory.path() / "profile.json";
+  write_profile(file, profile);
+  const RunCost cost = profile.of_window(1).cost(0, 2, false);
+  EXPECT_GT(cost.forward_s, 0);
+  EXPECT_LT(cost.forward_s, cost.seconds);
+  EXPECT_EQ(read_profile(file, plan).of_window(1).cost(0, 2, false).forward_s, cost.forward_s);
+  EXPECT_EQ(stage_problem(profile, 1, false, 2).cost(0, 2).forward_s, cost.forward_s);
+  EXPECT_EQ(measure_profile(small_plan(), {2}, 1).of_window(2).cost(0, 2, true).forward_s, 0);
+}
+
+// Format 2 began without them.
+TEST(ModuleProfile, ReadsAFileWithoutForwardsAndDeviation) {
+  const RunPlan plan = end_to_end_plan("1f1b", 2);
+  const TemporaryDirectory directory;
+  const std::filesystem::path file = directory.path() / "profile.json";
+  write_profile(file, measure_profile(plan, {1}, 2));
+  auto json = nlohmann::json::parse(read_file(file));
+  json.erase("deviation");
+  for (auto& of_size : json["windows"][0]["runs"])
+    for (auto& run : of_size) run.erase(3);
+  write_file_atomically(file, json.dump());
+  const ModuleProfile read = read_profile(file, plan);
+  EXPECT_EQ(read.deviation, 0);
+  EXPECT_EQ(read.of_window(1).cost(0, 2, false).forward_s, 0);
+  EXPECT_GT(read.of_window(1).cost(0, 2, false).seconds, 0);
 }
 
 TEST(ModuleProfile, OfAnotherNetworkIsRefusedWithTheFieldThatDiffers) {

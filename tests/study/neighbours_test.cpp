@@ -34,7 +34,7 @@ TEST(Neighbours, ComputeUntilTheyAreGone) {
   const RunPlan plan = two_stages();
   double used_s = 0;
   {
-    const Neighbours neighbours(plan, /*beside=*/1, /*count=*/3);
+    const Neighbours neighbours(plan, /*count=*/3);
     const double before_s = others_cpu_s();
     const Stopwatch watch;
     while (others_cpu_s() - before_s < 0.1 && watch.elapsed_s() < 60)
@@ -50,7 +50,7 @@ TEST(Neighbours, ComputeUntilTheyAreGone) {
 TEST(Neighbours, MayBeNone) {
   const RunPlan plan = two_stages();
   const double before_s = others_cpu_s();
-  const Neighbours neighbours(plan, /*beside=*/0, /*count=*/0);
+  const Neighbours neighbours(plan, /*count=*/0);
   EXPECT_LT(others_cpu_s() - before_s, 0.01);
 }
 

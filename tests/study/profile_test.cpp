@@ -3,12 +3,18 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 
+#include <numeric>
+
 #include "train/plan_of.hpp"
 
 namespace lamina {
 namespace {
 
 using Values = std::vector<at::Tensor>;
+
+double sum(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
 
 // What the stages of an end-to-end run are trained to, each by a probe of its own, in steps that `step` does.
 template <typename StepAll>
@@ -41,8 +47,11 @@ TEST(StageProbe, StagesTrainInTurnAsEachByItself) {
       for (StageProbe& probe : probes) EXPECT_GT(probe.step_s(), 0);
     });
     const Values in_turn = trained(plan, [](std::deque<StageProbe>& probes) {
-      EXPECT_THAT(StageProbe::step_in_turn_s(probes),
-                  testing::AllOf(testing::SizeIs(2), testing::Each(testing::Gt(0))));
+      const TurnTimes times = StageProbe::step_in_turn(probes);
+      EXPECT_THAT(times.step_s, testing::AllOf(testing::SizeIs(2), testing::Each(testing::Gt(0))));
+      EXPECT_THAT(times.forward_s, testing::AllOf(testing::SizeIs(2), testing::Each(testing::Gt(0))));
+      EXPECT_LT(times.forward_s[0], times.step_s[0]);
+      EXPECT_NEAR(sum(times.action_s), sum(times.step_s), 1e-9);
     });
     ASSERT_EQ(alone.size(), in_turn.size());
     for (std::size_t i = 0; i < alone.size(); ++i) EXPECT_TRUE(at::equal(alone[i], in_turn[i])) << i;

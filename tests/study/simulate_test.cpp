@@ -57,6 +57,27 @@ TEST(PlayedStep, IsTheSlowestStageOrLinkOfAStreamAndCountsTheBubbleEndToEnd) {
   EXPECT_NEAR(played_step_s(plan, {}, 100), 1.5, 1e-9);
 }
 
+TEST(PlayedStep, KnowsEachStagesForwardsFromItsBackwards) {
+  const StagePlan plan{
+      .stages = {{.seconds = 3, .forward_share = 0.5}, {.seconds = 3, .forward_share = 0.2}}};
+  // Four forwards of the first stage and one of the second, then as many backwards the other way round.
+  EXPECT_NEAR(played_step_s(plan, {.schedule = "gpipe", .micro_batches = 4}, 0),
+              (4 * 1.5 + 0.6 + 4 * 2.4 + 1.5) / 4, 1e-9);
+  EXPECT_NEAR(played_step_s(plan, {}, 0), 3, 1e-9);
+}
+
+TEST(PlayedStep, IsLongerWhereTimesDeviateAndMostWhereStagesTakeTurns) {
+  const StagePlan plan{.stages = {{.seconds = 1}, {.seconds = 1}}};
+  const auto ratio = [&](const PipelineConfig& pipeline) {
+    return played_step_s(plan, pipeline, 0, 0.1) / played_step_s(plan, pipeline, 0, 0);
+  };
+  const double streaming = ratio({}), gpipe = ratio({.schedule = "gpipe", .micro_batches = 4});
+  EXPECT_GT(streaming, 1);
+  EXPECT_LT(streaming, 1.02);
+  EXPECT_GT(gpipe, 1.02);
+  EXPECT_LT(gpipe, 1.1);
+}
+
 TEST(Simulate, TwoBuffersALaneTakeTheJitterOfEightStages) {
   const auto efficiency = [](int buffers) {
     SimulatedPipeline pipeline =

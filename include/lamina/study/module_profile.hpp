@@ -17,6 +17,7 @@ struct RunCost {
   double seconds = 0;     ///< a training step
   double kept_bytes = 0;  ///< between steps: parameters, momentum, shadows, the input
   double peak_bytes = 0;  ///< within a step, those included
+  double forward_s = 0;  ///< of the seconds, where the schedule has a backward by itself; else, or unknown, 0
 };
 
 /// Measurements for windows of k modules. What a module adds to a stage depends on the k-1 modules before it,
@@ -35,6 +36,7 @@ struct ModuleProfile {
   std::map<std::string, std::string> of{};  ///< the configuration's fields that decide it
   std::string machine{};
   int neighbours = 0;                    ///< workers that computed beside on that machine
+  double deviation = 0;                  ///< of a stage's actions from their mean time, as a part of it
   std::vector<double> message_bytes{};   ///< by module: a batch's output
   std::vector<double> gradient_bytes{};  ///< by module
   std::vector<WindowProfile> windows{};
@@ -43,10 +45,12 @@ struct ModuleProfile {
   const WindowProfile& of_window(std::int64_t window) const;
 };
 
-/// Measures the plan's modules on the whole batch, with the windows given. `repeats` steps each; the median
-/// counts. So many `neighbours` step other stages of the plan meanwhile, in threads of their own, as workers
-/// of the same host will in a run (0: nobody). End to end the memory is what the first worker needs, which
-/// holds the most micro-batches; others need less.
+/// Measures the plan's modules on the whole batch, with the windows given. `repeats` steps each, all of a
+/// window's modules by turns; the median counts. So many `neighbours` step other stages of the plan
+/// meanwhile, in threads of their own, as workers of the same host will in a run (0: nobody). End to end the
+/// memory is what the first worker needs, which holds the most micro-batches; others need less. Memory   of a
+/// window's runs of modules the parameters and momenta at once, so up to k+1 times the network's,
+///          but a batch of each shape once; of each neighbour a network.
 ModuleProfile measure_profile(const RunPlan& plan, const std::vector<std::int64_t>& windows, int repeats,
                               int neighbours = 0);
 

@@ -23,7 +23,7 @@ struct SimulatedPipeline {
   PlayOptions how{};                     ///< carrier, buffers, snapshots; simulate() sets its times
   std::vector<double> stage_s{};         ///< by stage: a step of the whole batch on one worker of speed 1
   std::vector<double> speeds{};          ///< by worker; empty: all 1
-  double forward_share = 1.0 / 3;        ///< of a stage's time, where forward and backward are apart
+  std::vector<double> forward_share{};   ///< by stage, of its time, where backward is apart; empty: a third
   double deviation = 0;                  ///< of every such time, as a part of it: see jitter()
   std::uint64_t seed = 0;                ///< of the jitter
   std::vector<double> message_bytes{};   ///< by lane

@@ -34,7 +34,9 @@ SimulatedPipeline simulated(const RunPlan& plan, bool measure_parts);
 /// Seconds a step, steady, of a plan's stages under the configuration's schedule: each on workers of its own,
 /// or dealt out to `pipeline.workers` where the schedule does that (deals_stages_out()). With `streaming` the
 /// slowest stage or link; end to end also what the schedule leaves idle, which no stage's time shows.
-/// `bytes_per_s` of a link; 0: no limit.
-double played_step_s(const StagePlan& plan, PipelineConfig pipeline, double bytes_per_s);
+/// `bytes_per_s` of a link; 0: no limit. `deviation` of each time (jitter.hpp): where stages wait for one
+/// another, each of them loses by what another's time varies.
+double played_step_s(const StagePlan& plan, PipelineConfig pipeline, double bytes_per_s,
+                     double deviation = 0);
 
 }  // namespace lamina
