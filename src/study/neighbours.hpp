@@ -10,29 +10,34 @@
 namespace lamina {
 
 /// Other workers of a host that compute while one is measured: processors that share a core, a cache or the
-/// memory's bandwidth slow each other, and in a run all of them are busy. Beside one that has a stage of the
-/// plan's, neighbour n steps the stage n+1 behind that, cyclically: at first beside stage 0.
+/// memory's bandwidth slow each other, and in a run all of them are busy. There is one for each worker of the
+/// host, with a stage of the plan's, cyclically; the one with the stage that is measured rests, or another
+/// one if nobody has it.
 ///
 /// Threads  one each; made, told and destroyed by one. No stage is shared with anybody.
-/// Blocking the constructor for the warm-ups, the destructor for a step.
-/// Memory   refers to the plan, which has to stay where it is; each has all stages.
+/// Blocking the constructor for the warm-ups, the others for a step.
+/// Memory   refers to the plan, which has to stay where it is.
 class Neighbours {
  public:
+  /// So many that compute: of 0 there are none, else one more, who rests; at first the one with stage 0.
   /// @throws what a stage throws that cannot be made or stepped; one that fails later ends the process.
   Neighbours(const RunPlan& plan, int count);
   ~Neighbours();
-  /// From each one's next step on.
-  void compute_beside(int stage) { beside_ = static_cast<std::size_t>(stage); }
+  /// From here on, and no others are at it any more.
+  void compute_beside(int stage);
 
  private:
   struct Neighbour {
-    std::deque<Stage> stages;
-    std::deque<StageProbe> probes;
+    Stage stage;
+    StageProbe probe;
+    std::atomic<bool> rests = false;
+    Neighbour(const StageSpec& spec, const RunPlan& plan)
+        : stage(spec, plan.stage_options, plan.initializer()), probe(stage, plan) {}
   };
-  void compute(Neighbour& neighbour, std::size_t behind, int threads) const;
+  void compute(std::size_t number, int threads);
 
   std::deque<Neighbour> all_;
-  std::atomic<std::size_t> beside_ = 0;
+  std::atomic<std::size_t> resting_ = 0;  // who is to
   std::atomic<bool> stop_ = false;
   std::vector<std::jthread> threads_;
 };

@@ -47,6 +47,22 @@ TEST(Neighbours, ComputeUntilTheyAreGone) {
   EXPECT_LT(others_cpu_s() - gone_s, 0.01);
 }
 
+TEST(Neighbours, OneOfThemRests) {
+  at::set_num_threads(1);
+  const RunPlan plan = two_stages();
+  Neighbours neighbours(plan, /*count=*/1);
+  for (const int stage : {0, 1, 1, 0}) {
+    neighbours.compute_beside(stage);
+    const Stopwatch watch;
+    const double before_s = others_cpu_s();
+    while (others_cpu_s() - before_s < 0.1 && watch.elapsed_s() < 60)
+      std::this_thread::sleep_for(Seconds(0.001));
+    const double used_s = others_cpu_s() - before_s;
+    EXPECT_GE(used_s, 0.1) << "beside stage " << stage;
+    EXPECT_LE(used_s, watch.elapsed_s() + 0.02) << "two compute beside stage " << stage;
+  }
+}
+
 TEST(Neighbours, MayBeNone) {
   const RunPlan plan = two_stages();
   const double before_s = others_cpu_s();

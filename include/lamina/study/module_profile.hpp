@@ -48,9 +48,10 @@ struct ModuleProfile {
 /// Measures the plan's modules on the whole batch, with the windows given. `repeats` steps each, all of a
 /// window's modules by turns; the median counts. So many `neighbours` step other stages of the plan
 /// meanwhile, in threads of their own, as workers of the same host will in a run (0: nobody). End to end the
-/// memory is what the first worker needs, which holds the most micro-batches; others need less. Memory   of a
-/// window's runs of modules the parameters and momenta at once, so up to k+1 times the network's,
-///          but a batch of each shape once; of each neighbour a network.
+/// memory is what the first worker needs, which holds the most micro-batches; others need less.
+///
+/// Memory   parameters and momenta of all runs of a window's modules at once, k (k+1) / 2 times the
+///          network's, but a batch of each shape once; and a stage's for each neighbour.
 ModuleProfile measure_profile(const RunPlan& plan, const std::vector<std::int64_t>& windows, int repeats,
                               int neighbours = 0);
 
