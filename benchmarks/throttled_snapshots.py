@@ -27,6 +27,8 @@ import hosts  # noqa: E402
 import sandbox  # noqa: E402
 from run_process import RUN, SCHEDULERS  # noqa: E402
 
+SKIPPED = 77  # as ctest is told
+
 CONFIG = """
 model: {backbone: resnet8}
 partition: {modules: 4}
@@ -47,10 +49,11 @@ def parse():
     return parser.parse_args()
 
 
-# What launch/run takes for lamina.
-SLEEPER = f"""#!/bin/bash
-[ "$1" = train ] && exec "{ROOT}/build/benchmarks/sleeping_run" --sleep-ms {{sleep_ms}} "${{{{@:2}}}}"
-exec "{os.environ["LAMINA_BINARY"]}" "$@"
+LAMINA = Path(os.environ["LAMINA_BINARY"])
+# What launch/run takes for it.
+SLEEPER = """#!/bin/bash
+[ "$1" = train ] && exec "{lamina.parent}/benchmarks/sleeping_run" --sleep-ms {sleep_ms} "${{@:2}}"
+exec "{lamina}" "$@"
 """
 
 
@@ -59,7 +62,7 @@ def program(options, folder):
     if not options.sleep_ms:
         return []
     sleeper = folder / "sleeper"
-    sleeper.write_text(SLEEPER.format(sleep_ms=options.sleep_ms))
+    sleeper.write_text(SLEEPER.format(lamina=LAMINA, sleep_ms=options.sleep_ms))
     sleeper.chmod(0o755)
     return ["--lamina", sleeper]
 
@@ -111,8 +114,12 @@ def measure(options, folder):
 def main():
     options = parse()
     if why_not := sandbox.why_impossible("net", "uts"):
-        sys.exit(f"expected namespaces, found: {why_not}")
+        print(f"SKIPPED: needs namespaces: {why_not}")
+        sys.exit(SKIPPED)
     sandbox.enter("net", "uts")
+    if why_not := hosts.why_no_links():
+        print(f"SKIPPED: needs links between hosts: {why_not}")
+        sys.exit(SKIPPED)
     with tempfile.TemporaryDirectory(prefix="throttled-") as folder:
         free, throttled = measure(options, Path(folder))
     # Each throttled turn beside the mean of the free ones before and behind it.
