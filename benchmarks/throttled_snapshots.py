@@ -113,12 +113,12 @@ def measure(options, folder):
 
 def main():
     options = parse()
-    if why_not := sandbox.why_impossible("net", "uts"):
-        print(f"SKIPPED: needs namespaces: {why_not}")
-        sys.exit(SKIPPED)
-    sandbox.enter("net", "uts")
-    if why_not := hosts.why_no_links():
-        print(f"SKIPPED: needs links between hosts: {why_not}")
+    why_not = sandbox.why_impossible("net", "uts")
+    if not why_not:
+        sandbox.enter("net", "uts")
+        why_not = hosts.why_no_links()
+    if why_not:
+        print(f"SKIPPED: needs namespaces with links between them: {why_not}")
         sys.exit(SKIPPED)
     with tempfile.TemporaryDirectory(prefix="throttled-") as folder:
         free, throttled = measure(options, Path(folder))

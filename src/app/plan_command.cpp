@@ -178,10 +178,10 @@ class Planner {
   void print_replicas(const std::string& what, const StagePlan& plan, const StagePlan& best) const {
     std::vector<int> replicas;
     for (const PlannedStage& stage : plan.stages) replicas.push_back(stage.replicas);
+    const double found = images_per_s(plan);
     fmt::print(
         "{}: {:.1f} images/s, {:.2f} times that, with pipeline.stages: [{}], pipeline.replicas: [{}]\n", what,
-        images_per_s(plan), images_per_s(plan) / images_per_s(best), fmt::join(plan.ends(), ", "),
-        fmt::join(replicas, ", "));
+        found, found / images_per_s(best), fmt::join(plan.ends(), ", "), fmt::join(replicas, ", "));
   }
 
   const PlanArguments& arguments_;

@@ -70,16 +70,14 @@ RunPlan best_cut(const SimulateArguments& arguments, const RunPlan& plan, const 
 // As lamina plan measured them.
 void set_profiled(SimulatedPipeline& pipeline, const RunPlan& plan, const ModuleProfile& profile) {
   const WindowProfile& costs = profile.of_window(plan.stage_options.window);
-  std::vector<double> forward_share;
   for (const StageSpec& stage : plan.stages) {
     const int replicas = plan.owners_of(stage.index).replicas;
     const RunCost cost =
         costs.cost(static_cast<int>(stage.modules.front().index),
                    static_cast<int>(stage.modules.back().index), plan.config.method.mlaan.looks_ahead());
     pipeline.stage_s.push_back(cost.seconds * replicas * largest_share(plan.config.train.batch, replicas));
-    if (cost.forward_s > 0) forward_share.push_back(cost.forward_s / cost.seconds);
+    pipeline.forward_share.push_back(cost.forward_share());
   }
-  if (forward_share.size() == pipeline.stage_s.size()) pipeline.forward_share = std::move(forward_share);
 }
 
 // The processors of this host say nothing about those that are simulated: unless told otherwise each stage

@@ -72,7 +72,7 @@ StageProblem stage_problem(const ModuleProfile& profile, std::int64_t window, bo
   const WindowProfile& costs = profile.of_window(window);
   const auto cost = [=, &profile, &costs](int first, int last) {
     const RunCost run = costs.cost(first, last, lookahead);
-    StageCost stage{.seconds = run.seconds, .bytes = run.peak_bytes, .forward_s = run.forward_s};
+    StageCost stage{.seconds = run.seconds, .bytes = run.peak_bytes, .forward_share = run.forward_share()};
     stage.message_bytes = profile.message_bytes[static_cast<std::size_t>(last)];
     stage.bytes += buffers * stage.message_bytes;
     if (first > 0) stage.bytes += buffers * profile.message_bytes[static_cast<std::size_t>(first) - 1];

@@ -33,7 +33,8 @@ class Times {
     const double whole_s =
         at_or(pipeline_.stage_s, action.stage, 0) / replicas / at_or(pipeline_.speeds, worker, 1);
     if (action.op == Op::compute) return whole_s;
-    const double forward_share = at_or(pipeline_.forward_share, action.stage, 1.0 / 3);
+    const double measured = at_or(pipeline_.forward_share, action.stage, 0);
+    const double forward_share = measured > 0 ? measured : pipeline_.supposed_forward_share;
     return whole_s * (action.op == Op::forward ? forward_share : 1 - forward_share) /
            pipeline_.schedule.micro_batches;
   }

@@ -87,8 +87,7 @@ SimulatedPipeline make_chain(const ChainConfig& config, const ChainTraffic& traf
   const std::vector<WorkerGroup> groups = chain_groups(config.pipeline, num_stages);
   SimulatedPipeline pipeline{.schedule = make_schedule(config.pipeline.schedule, groups,
                                                        static_cast<int>(config.pipeline.micro_batches))};
-  if (config.pipeline.recompute)
-    pipeline.forward_share.assign(static_cast<std::size_t>(num_stages), recomputed_forward_share);
+  if (config.pipeline.recompute) pipeline.supposed_forward_share = recomputed_forward_share;
   pipeline.how.buffers = static_cast<int>(config.pipeline.buffers);
   if (config.pipeline.transport == "nccl") pipeline.how.carrier = Carrier::nccl;
   SnapshotTraffic& snapshots = pipeline.how.snapshots;
@@ -110,8 +109,7 @@ SimulatedPipeline make_chain(const ChainConfig& config, const ChainTraffic& traf
 
 SimulatedPipeline simulated(const RunPlan& plan, bool measure_parts) {
   SimulatedPipeline pipeline{.schedule = plan.schedule, .how = plan.play_options()};
-  if (plan.config.pipeline.recompute)
-    pipeline.forward_share.assign(plan.stages.size(), recomputed_forward_share);
+  if (plan.config.pipeline.recompute) pipeline.supposed_forward_share = recomputed_forward_share;
   for (const LaneSpec& lane : plan.lanes) pipeline.message_bytes.push_back(bytes_of(lane));
   if (!measure_parts) return pipeline;
   const Initializer init = plan.initializer();
@@ -137,10 +135,9 @@ double played_step_s(const StagePlan& plan, PipelineConfig pipeline, double byte
     pipeline.replicas = replicas;
   }
   SimulatedPipeline played = make_chain({.pipeline = pipeline}, {});
-  for (const PlannedStage& stage : plan.stages) played.stage_s.push_back(stage.seconds * stage.replicas);
-  if (std::ranges::all_of(plan.stages, [](const PlannedStage& stage) { return stage.forward_share > 0; })) {
-    played.forward_share.clear();
-    for (const PlannedStage& stage : plan.stages) played.forward_share.push_back(stage.forward_share);
+  for (const PlannedStage& stage : plan.stages) {
+    played.stage_s.push_back(stage.seconds * stage.replicas);
+    played.forward_share.push_back(stage.forward_share);
   }
   played.deviation = deviation;
   played.links.bytes_per_s = bytes_per_s;

@@ -25,7 +25,7 @@ PlannedStage planned(const StageProblem& problem, const StageCost& cost, Planned
   const double share = largest_share(problem.batch, replicas);
   stage.seconds = share * cost.seconds / speed;
   stage.bytes = cost.bytes;
-  stage.forward_share = cost.seconds > 0 ? cost.forward_s / cost.seconds : 0;
+  stage.forward_share = cost.forward_share;
   if (problem.bytes_per_s == 0) return stage;
   stage.seconds += 2 * cost.gradient_bytes * (replicas - 1) / replicas / problem.bytes_per_s;
   if (stage.last + 1 < problem.num_pieces) stage.send_s = share * cost.message_bytes / problem.bytes_per_s;

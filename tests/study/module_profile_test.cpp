@@ -130,7 +130,7 @@ TEST(ModuleProfile, KnowsForwardsWhereTheyAreByThemselves) {
   EXPECT_GT(cost.forward_s, 0);
   EXPECT_LT(cost.forward_s, cost.seconds);
   EXPECT_EQ(read_profile(file, plan).of_window(1).cost(0, 2, false).forward_s, cost.forward_s);
-  EXPECT_EQ(stage_problem(profile, 1, false, 2).cost(0, 2).forward_s, cost.forward_s);
+  EXPECT_EQ(stage_problem(profile, 1, false, 2).cost(0, 2).forward_share, cost.forward_share());
   EXPECT_EQ(measure_profile(small_plan(), {2}, 1).of_window(2).cost(0, 2, true).forward_s, 0);
 }
 

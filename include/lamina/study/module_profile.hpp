@@ -18,6 +18,7 @@ struct RunCost {
   double kept_bytes = 0;  ///< between steps: parameters, momentum, shadows, the input
   double peak_bytes = 0;  ///< within a step, those included
   double forward_s = 0;  ///< of the seconds, where the schedule has a backward by itself; else, or unknown, 0
+  double forward_share() const { return seconds > 0 ? forward_s / seconds : 0; }
 };
 
 /// Measurements for windows of k modules. What a module adds to a stage depends on the k-1 modules before it,

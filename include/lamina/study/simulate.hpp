@@ -20,14 +20,15 @@ struct LinkSpeed {
 /// A pipeline as far as its speed goes. Empty vectors: nothing travels, or takes no time.
 struct SimulatedPipeline {
   Schedule schedule{};
-  PlayOptions how{};                     ///< carrier, buffers, snapshots; simulate() sets its times
-  std::vector<double> stage_s{};         ///< by stage: a step of the whole batch on one worker of speed 1
-  std::vector<double> speeds{};          ///< by worker; empty: all 1
-  std::vector<double> forward_share{};   ///< by stage, of its time, where backward is apart; empty: a third
-  double deviation = 0;                  ///< of every such time, as a part of it: see jitter()
-  std::uint64_t seed = 0;                ///< of the jitter
-  std::vector<double> message_bytes{};   ///< by lane
-  std::vector<double> gradient_bytes{};  ///< by stage: what its replicas add up a step
+  PlayOptions how{};                    ///< carrier, buffers, snapshots; simulate() sets its times
+  std::vector<double> stage_s{};        ///< by stage: a step of the whole batch on one worker of speed 1
+  std::vector<double> speeds{};         ///< by worker; empty: all 1
+  std::vector<double> forward_share{};  ///< by stage, of its time, where backward is apart; 0: as supposed
+  double supposed_forward_share = 1.0 / 3;             ///< where nobody has measured it
+  double deviation = 0;                                ///< of every such time, as a part of it: see jitter()
+  std::uint64_t seed = 0;                              ///< of the jitter
+  std::vector<double> message_bytes{};                 ///< by lane
+  std::vector<double> gradient_bytes{};                ///< by stage: what its replicas add up a step
   std::map<std::pair<int, int>, double> part_bytes{};  ///< by owner and reader: of the parts that go there
   LinkSpeed links{};                                   ///< of lanes, and of each replica
   LinkSpeed snapshot_links{};                          ///< from each owner to each reader

@@ -14,7 +14,7 @@ struct StageCost {
   double bytes = 0;           ///< of memory
   double message_bytes = 0;   ///< of what it sends on; the last stage's is not counted
   double gradient_bytes = 0;  ///< what its replicas add up
-  double forward_s = 0;       ///< of the seconds, where the schedule has a backward by itself; 0: unknown
+  double forward_share = 0;   ///< of the seconds, where the schedule has a backward by itself; 0: unknown
 };
 
 /// Pieces that are cut into stages, and the workers that they are for.

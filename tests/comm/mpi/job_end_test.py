@@ -47,7 +47,6 @@ checks = {"abort": aborted, "kill": killed, "leave": left, "unlike": unlike,
           "stop": last_is_missing(rf"{not_come}\(.+\) has not come")}
 
 
-
 def run_job():
     job = subprocess.run(mpirun + ["-n", str(num_workers), program, end], stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, text=True, timeout=60)
